@@ -1,0 +1,127 @@
+import type { ByteRange } from "./bytes.ts";
+import { failure } from "./diagnostic.ts";
+import { bytesOf, byteLengthOf, type DType, dtypeBits, elementCount, type StorageOf, storageView } from "./dtype.ts";
+import { CHUNK_BYTES, chunksOf, lazyTensor, type Tensor } from "./tensor.ts";
+
+/** The parent's elements in order, a typed array for each piece, with the index of its first element. */
+export type Chunks<D extends DType> = AsyncIterable<{ readonly data: StorageOf<D>; readonly start: number }>;
+
+export interface Derivation<D extends DType, P, R extends DType> {
+  /** Names the computation and its parameters, `threshold@1:0.1`; with the parent's key it names the result. */
+  readonly key: string;
+  /** Runs once, when first needed, and is remembered: statistics, a scale. */
+  readonly prepare?: (chunks: Chunks<D>, signal?: AbortSignal) => P | Promise<P>;
+  /**
+   * Maps stored elements to as many stored elements of the result, whose first has index `start` in the whole tensor.
+   * Pure: it may be called again for the same piece and in any order. It must not write to `data`.
+   */
+  readonly map: (data: StorageOf<D>, prepared: P, start: number) => StorageOf<R>;
+  /** Element type of the result; by default the parent's. */
+  readonly dtype?: R;
+  /** Shape of the result, of as many elements; by default the parent's. */
+  readonly shape?: readonly number[];
+}
+
+/** Elements of one piece: a fixed count, so that every reader sees the same pieces whatever ranges it asks for. */
+const PIECE = CHUNK_BYTES / 4;
+
+/**
+ * A weight computed from another, piece by piece, when it is read. Nothing is read now; memory stays at about a piece.
+ * @example deriveTensor(w, { key: "half@1", map: (data) => data.map((v) => v / 2) })
+ */
+export function deriveTensor<D extends DType, P = undefined, R extends DType = D>(
+  parent: Tensor<D>,
+  d: Derivation<D, P, R>,
+): Tensor<R> {
+  const dtype = (d.dtype ?? parent.dtype) as R;
+  const shape = d.shape ?? parent.shape;
+  const count = elementCount(parent.shape);
+  const prepared = memo((signal) => d.prepare?.(elementsOf(parent, signal), signal) as P);
+
+  const piece = async (start: number, signal?: AbortSignal): Promise<Uint8Array> => {
+    const p = await prepared(signal);
+    const from = byteLengthOf(parent.dtype, start);
+    const until = byteLengthOf(parent.dtype, Math.min(start + PIECE, count));
+    const data = storageView(parent.dtype, await parent.read({ offset: from, length: until - from }, signal));
+    const bytes = bytesOf(d.map(data, p, start));
+    const expected = byteLengthOf(dtype, Math.min(PIECE, count - start));
+    if (bytes.byteLength !== expected)
+      throw failure("core/derive-size", `map of ${d.key} gave ${bytes.byteLength} bytes instead of ${expected}`);
+    return bytes;
+  };
+
+  return lazyTensor({
+    dtype,
+    shape,
+    ...(parent.key === undefined ? {} : { key: `${parent.key}|${d.key}` }),
+    read: (range, signal) => assemble(range, byteLengthOf(dtype, PIECE), (i) => piece(i * PIECE, signal)),
+  });
+}
+
+/** Puts the bytes of `range` together from pieces of `size` bytes. */
+async function assemble(
+  { offset, length }: ByteRange,
+  size: number,
+  piece: (index: number) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const first = Math.floor(offset / size);
+  const end = offset + length;
+  if (end <= (first + 1) * size) return (await piece(first)).subarray(offset - first * size, end - first * size);
+  const out = new Uint8Array(length);
+  for (let i = first; i * size < end; i++) {
+    const bytes = await piece(i);
+    const from = Math.max(offset, i * size);
+    out.set(bytes.subarray(from - i * size, Math.min(bytes.length, end - i * size)), from - offset);
+  }
+  return out;
+}
+
+/** The elements of a tensor in order, in pieces. */
+export async function* elementsOf<D extends DType>(
+  t: Tensor<D>,
+  signal?: AbortSignal,
+): AsyncGenerator<{ data: StorageOf<D>; start: number }> {
+  const bits = dtypeBits[t.dtype];
+  const size = byteLengthOf(t.dtype, PIECE);
+  let start = 0;
+  for await (const chunk of chunksOf(t, signal, size)) {
+    yield { data: storageView(t.dtype, chunk), start };
+    start += (chunk.byteLength * 8) / bits;
+  }
+}
+
+/** A small tensor that is computed when first read, and then remembered: the scales of a quantized weight. */
+export function computedTensor<D extends DType>(spec: {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly key?: string;
+  readonly compute: (signal?: AbortSignal) => Promise<StorageOf<D>>;
+}): Tensor<D> {
+  const bytes = memo(async (signal) => bytesOf(await spec.compute(signal)));
+  return lazyTensor({
+    ...spec,
+    read: async ({ offset, length }, signal) => (await bytes(signal)).subarray(offset, offset + length),
+  });
+}
+
+/**
+ * Remembers the result of an asynchronous computation. A failure (an abort among them) is not remembered: the next
+ * caller starts again. A caller that waits for another's computation which was aborted starts its own.
+ */
+export function memo<T>(compute: (signal?: AbortSignal) => T | Promise<T>): (signal?: AbortSignal) => Promise<T> {
+  let pending: Promise<T> | undefined;
+  return async (signal) => {
+    for (;;) {
+      signal?.throwIfAborted();
+      const mine = pending === undefined;
+      pending ??= (async () => compute(signal))();
+      const current = pending;
+      try {
+        return await current;
+      } catch (error) {
+        if (pending === current) pending = undefined;
+        if (mine) throw error;
+      }
+    }
+  };
+}

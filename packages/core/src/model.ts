@@ -1,0 +1,208 @@
+import type { DType } from "./dtype.ts";
+import type { Tensor } from "./tensor.ts";
+
+/**
+ * A dimension: a number, an expression over symbols (`N`, `2*N+1`), or null where nothing is known. Equal expressions
+ * are equal dimensions; two nulls need not be.
+ */
+export type Dim = number | string | null;
+
+/** The type of a value. A tensor without `shape` has unknown rank. */
+export type ValueType =
+  | { readonly kind: "tensor" | "sparse"; readonly dtype: DType; readonly shape?: readonly Dim[] }
+  | { readonly kind: "sequence" | "optional"; readonly element?: ValueType }
+  | { readonly kind: "map"; readonly key: DType; readonly value?: ValueType }
+  | { readonly kind: "opaque"; readonly domain: string; readonly name: string };
+
+/** What a format keeps beside what the IR models (doc strings, unknown fields), given back when it writes. Opaque. */
+export type Extra = Readonly<Record<string, unknown>>;
+
+/** A name and, where it is known, its type. */
+export interface ValueInfo {
+  readonly name: string;
+  readonly type?: ValueType;
+  readonly extra?: Extra;
+}
+
+/** A 64-bit integer: a number where that is exact, otherwise a bigint. */
+export type Int = number | bigint;
+
+/** ONNX's sparse tensor: non-zero `values` [NNZ] at `indices` [NNZ] (linear) or [NNZ, rank] of a dense `shape`. */
+export interface SparseTensor {
+  readonly values: Tensor;
+  readonly indices: Tensor;
+  readonly shape: readonly number[];
+  readonly extra?: Extra;
+}
+
+interface AttributeTypes {
+  float: number;
+  int: Int;
+  /** Bytes where they are not UTF-8. */
+  string: string | Uint8Array;
+  tensor: Tensor;
+  graph: Graph;
+  sparse: SparseTensor;
+  type: ValueType;
+}
+
+/** The value of a node's attribute, or a reference to an attribute of the function that the node stands in. */
+export type Attribute = { readonly extra?: Extra } & (
+  | { [K in keyof AttributeTypes]: { readonly type: K; readonly value: AttributeTypes[K] } }[keyof AttributeTypes]
+  | {
+      [K in keyof AttributeTypes]: { readonly type: `${K}s`; readonly value: readonly AttributeTypes[K][] };
+    }[keyof AttributeTypes]
+  | { readonly type: "ref"; readonly of: AttributeKind; readonly name: string }
+);
+export type AttributeKind = keyof AttributeTypes | `${keyof AttributeTypes}s`;
+export type AttributeValue<K extends AttributeKind> = Extract<Attribute, { type: K }> extends { value: infer V }
+  ? V
+  : never;
+
+/**
+ * One operation. `domain` is "" for the ONNX standard domain. An empty input name is an optional input left out; an
+ * empty output name an output nobody wants.
+ */
+export interface Node {
+  /** For people; may be empty, need not be unique. */
+  readonly name: string;
+  readonly domain: string;
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: ReadonlyMap<string, Attribute>;
+  readonly extra?: Extra;
+}
+
+/** A graph: the main one, a branch or loop body inside a node's attribute (which sees the names around it), or a function's body. */
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  /** In topological order. */
+  readonly nodes: readonly Node[];
+  /** Constants by name. One that is also an input is a default that the caller may replace. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly sparseWeights: ReadonlyMap<string, SparseTensor>;
+  /** Types of inner values, as far as they are known. */
+  readonly types: ReadonlyMap<string, ValueInfo>;
+  readonly extra?: Extra;
+}
+
+/** A function of the model: operators of its `domain` and `name` mean `body`. */
+export interface FunctionDef {
+  readonly domain: string;
+  readonly name: string;
+  readonly overload: string;
+  /** Attributes that a caller must give, and those that have a default. */
+  readonly attributes: readonly string[];
+  readonly defaults: ReadonlyMap<string, Attribute>;
+  readonly opsets: ReadonlyMap<string, number>;
+  /** Its inputs and outputs have no types. */
+  readonly body: Graph;
+  readonly extra?: Extra;
+}
+
+/** A network: graph, weights, functions, operator versions and metadata in one immutable object. */
+export interface Model {
+  readonly graph: Graph;
+  readonly functions: readonly FunctionDef[];
+  /** Version of each operator domain; "" is the ONNX standard domain. */
+  readonly opsets: ReadonlyMap<string, number>;
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly extra?: Extra;
+}
+
+/** The version of the ONNX standard domain that the IR speaks: operators mean what this version says. */
+export const IR_OPSET = 27;
+
+const NONE: ReadonlyMap<string, never> = new Map<string, never>();
+
+/** A node from what is not empty. @example node("Relu", ["x"], ["y"]) */
+export const node = (
+  op: string,
+  inputs: readonly string[],
+  outputs: readonly string[],
+  attributes: Readonly<Record<string, Attribute>> | ReadonlyMap<string, Attribute> = NONE,
+  more: { name?: string; domain?: string } = {},
+): Node => ({
+  name: more.name ?? "",
+  domain: more.domain ?? "",
+  op,
+  inputs,
+  outputs,
+  attributes: attributes instanceof Map ? (attributes as ReadonlyMap<string, Attribute>) : new Map(Object.entries(attributes)),
+});
+
+/** A graph from what is not empty. */
+export const graph = (parts: Partial<Graph> & Pick<Graph, "nodes" | "outputs">): Graph => ({
+  name: "",
+  inputs: [],
+  weights: NONE,
+  sparseWeights: NONE,
+  types: NONE,
+  ...parts,
+});
+
+/** A model from what is not empty, at the IR's opset unless another is given. */
+export const model = (main: Graph, parts: Partial<Omit<Model, "graph">> = {}): Model => ({
+  graph: main,
+  functions: [],
+  opsets: new Map([["", IR_OPSET]]),
+  metadata: NONE,
+  ...parts,
+});
+
+/** An attribute's value if the node has it with that type. @example attribute(n, "axis", "int") */
+export function attribute<K extends AttributeKind>(n: Node, name: string, type: K): AttributeValue<K> | undefined {
+  const a = n.attributes.get(name);
+  return a?.type === type ? (a as unknown as { value: AttributeValue<K> }).value : undefined;
+}
+
+/** An integer attribute as a number. */
+export const intAttribute = (n: Node, name: string, fallback: number): number =>
+  Number(attribute(n, name, "int") ?? fallback);
+
+/** An attribute of integers as numbers. */
+export const intsAttribute = (n: Node, name: string): readonly number[] | undefined =>
+  attribute(n, name, "ints")?.map(Number);
+
+/** Constructors of the common attributes. */
+export const attr = {
+  float: (value: number): Attribute => ({ type: "float", value }),
+  int: (value: Int): Attribute => ({ type: "int", value }),
+  string: (value: string): Attribute => ({ type: "string", value }),
+  tensor: (value: Tensor): Attribute => ({ type: "tensor", value }),
+  graph: (value: Graph): Attribute => ({ type: "graph", value }),
+  floats: (value: readonly number[]): Attribute => ({ type: "floats", value }),
+  ints: (value: readonly Int[]): Attribute => ({ type: "ints", value }),
+  strings: (value: readonly string[]): Attribute => ({ type: "strings", value }),
+};
+
+/** A tensor-typed value. @example value("x", "float32", ["N", 3, 224, 224]) */
+export const value = (name: string, dtype: DType, shape?: readonly Dim[]): ValueInfo => ({
+  name,
+  type: { kind: "tensor", dtype, ...(shape ? { shape } : {}) },
+});
+
+/** The graphs inside a node's attributes, with the attribute each is in. */
+export function* subgraphsOf(n: Node): Generator<{ readonly attribute: string; readonly graph: Graph }> {
+  for (const [name, a] of n.attributes) {
+    if (a.type === "graph") yield { attribute: name, graph: a.value };
+    else if (a.type === "graphs") for (const g of a.value) yield { attribute: name, graph: g };
+  }
+}
+
+/** Maps the graphs inside a node's attributes; the same node when none changed. */
+export function mapSubgraphs(n: Node, map: (g: Graph) => Graph): Node {
+  let attributes: Map<string, Attribute> | undefined;
+  for (const [name, a] of n.attributes) {
+    if (a.type !== "graph" && a.type !== "graphs") continue;
+    const before = a.type === "graph" ? [a.value] : a.value;
+    const after = before.map(map);
+    if (after.every((g, i) => g === before[i])) continue;
+    attributes ??= new Map(n.attributes);
+    attributes.set(name, a.type === "graph" ? { ...a, value: after[0]! } : { ...a, value: after });
+  }
+  return attributes ? { ...n, attributes } : n;
+}

@@ -1,0 +1,194 @@
+import { type Diagnostic, failure, formatDiagnostic, isPareError, PareError } from "./diagnostic.ts";
+import type { Model } from "./model.ts";
+import {
+  type Facts,
+  type Host,
+  type Need,
+  type Observation,
+  PASS_API_VERSION,
+  type Pass,
+  type PassContext,
+  type Progress,
+  type Site,
+  type Statistics,
+} from "./pass.ts";
+import { verify } from "./verify.ts";
+import type { GraphView } from "./view.ts";
+
+/** One line of a coverage: what it is about, and numbers or the reason. */
+export interface CoverageEntry {
+  /** Name of the value or node, after the path of its graph. */
+  readonly name: string;
+  /** Operators that read the weight, or the node's own. */
+  readonly ops: readonly string[];
+  readonly reason?: string;
+  readonly facts?: Facts;
+}
+
+export interface PassReport {
+  readonly pass: string;
+  readonly options: unknown;
+  readonly milliseconds: number;
+  /** Whether the model became another object. */
+  readonly changed: boolean;
+  readonly done: readonly CoverageEntry[];
+  readonly skipped: readonly CoverageEntry[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface Report {
+  readonly passes: readonly PassReport[];
+  /** For people: a line for each pass and the reasons for what was left alone. */
+  toString(): string;
+}
+
+export interface RunOptions extends Host {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Gathers statistics over the samples for passes that `observe`. */
+  readonly gather?: (model: Model, wishes: readonly Observation[], host: Host, signal: AbortSignal) => Promise<Statistics>;
+  /** Given the model before a pass that failed, its name and options: what is needed to see the failure again. */
+  readonly onFailure?: (reproducer: { model: Model; pass: string; options: unknown; error: unknown }) => void | Promise<void>;
+}
+
+/**
+ * Runs passes one after the other, and verifies the model after each.
+ * @throws PareError with the pass in every diagnostic; `core/needs` when the host lacks what a pass needs;
+ *   the signal's reason when aborted
+ */
+export async function run(
+  passes: Pass | readonly Pass[],
+  model: Model,
+  options: RunOptions = {},
+): Promise<{ model: Model; report: Report }> {
+  const steps = flatten(Array.isArray(passes) ? passes : [passes as Pass]);
+  const problems = steps.flatMap((p) => unmet(p, options));
+  if (problems.length > 0) throw new PareError(problems);
+  const signal = options.signal ?? new AbortController().signal;
+  const reports: PassReport[] = [];
+  let current = model;
+  for (const pass of steps) {
+    signal.throwIfAborted();
+    const made = await step(pass, current, options, signal);
+    reports.push(made.report);
+    current = made.model;
+  }
+  return { model: current, report: { passes: reports, toString: () => formatReport(reports) } };
+}
+
+const flatten = (passes: readonly Pass[]): Pass[] => passes.flatMap((p) => (p.steps ? flatten(p.steps) : [p]));
+
+function unmet(pass: Pass, host: Host): Diagnostic[] {
+  const location = { pass: pass.name };
+  if (pass.apiVersion !== PASS_API_VERSION)
+    return [
+      {
+        code: "core/api-version",
+        severity: "error",
+        message: `it is written for version ${pass.apiVersion} of the pass contract, this core has ${PASS_API_VERSION}`,
+        location,
+      },
+    ];
+  const missing = pass.needs.filter((need) => host[need] === undefined);
+  return missing.map((need) => ({
+    code: "core/needs",
+    severity: "error",
+    message: `the pass needs ${need}`,
+    hint: `Give it to run(): run(passes, model, { ${need} }).`,
+    location,
+  }));
+}
+
+async function step(pass: Pass, model: Model, options: RunOptions, signal: AbortSignal) {
+  const done: CoverageEntry[] = [];
+  const skipped: CoverageEntry[] = [];
+  const diagnostics: Diagnostic[] = [];
+  const host: Host = {
+    ...pick(options, "runtime"),
+    ...pick(options, "samples"),
+    ...pick(options, "labels"),
+    ...pick(options, "target"),
+    ...pick(options, "store"),
+  };
+  const started = performance.now();
+  try {
+    const wishes = pass.observe?.(model, host) ?? [];
+    const statistics: Statistics =
+      wishes.length > 0 && options.gather ? await options.gather(model, wishes, host, signal) : new Map();
+    const ctx: PassContext<Need> = {
+      ...host,
+      host: host as Required<Host>,
+      signal,
+      statistics,
+      progress: (n, total, unit = "nodes") =>
+        options.onProgress?.({ task: pass.name, done: n, ...(total === undefined ? {} : { total }), unit }),
+      done: (site, facts) => void done.push({ ...entry(site), ...(facts ? { facts } : {}) }),
+      skip: (site, reason) => void skipped.push({ ...entry(site), reason }),
+      diagnose: (d) => void diagnostics.push({ ...d, location: { ...d.location, pass: pass.name } }),
+    };
+    const result = await pass.run(model, ctx);
+    signal.throwIfAborted();
+    const problems = result === model ? [] : verify(result);
+    if (problems.length > 0) throw new PareError(problems);
+    const report: PassReport = {
+      pass: pass.name,
+      options: pass.options,
+      milliseconds: performance.now() - started,
+      changed: result !== model,
+      done,
+      skipped,
+      diagnostics,
+    };
+    return { model: result, report };
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    await options.onFailure?.({ model, pass: pass.name, options: pass.options, error });
+    throw stamp(error, pass.name);
+  }
+}
+
+const pick = <K extends Need>(host: Host, key: K): Pick<Host, K> | undefined =>
+  host[key] === undefined ? undefined : ({ [key]: host[key] } as Pick<Host, K>);
+
+function stamp(error: unknown, pass: string): PareError {
+  if (isPareError(error))
+    return new PareError(error.diagnostics.map((d) => ({ ...d, location: { ...d.location, pass } })), { cause: error });
+  return failure("core/pass-failed", error instanceof Error ? error.message : String(error), {
+    location: { pass },
+    hint: "This is a defect of the pass.",
+    cause: error,
+  });
+}
+
+function entry(site: Site): Pick<CoverageEntry, "name" | "ops"> {
+  const inside = (view: GraphView, name: string) => (view.path ? `${view.path}/${name}` : name);
+  if ("tensor" in site) return { name: inside(site.view, site.name), ops: [...new Set(site.uses.map((u) => u.node.op))] };
+  const { node, view } = site;
+  return { name: inside(view, node.name || node.outputs[0] || node.op), ops: [node.op] };
+}
+
+/** `23 of 25 done; left alone: w3: is int64` for people, one line for each pass. */
+function formatReport(passes: readonly PassReport[]): string {
+  return passes
+    .map(({ pass, done, skipped, changed, diagnostics }) => {
+      const total = done.length + skipped.length;
+      const head = total === 0 ? (changed ? "changed the model" : "nothing to do") : `${done.length} of ${total} done`;
+      const reasons = groupBy(skipped, (s) => s.reason ?? "");
+      const left = [...reasons].map(([reason, list]) => {
+        const names = list.slice(0, 3).map((s) => s.name);
+        return `  left alone: ${names.join(", ")}${list.length > 3 ? ` and ${list.length - 3} more` : ""}: ${reason}`;
+      });
+      return [`${pass}: ${head}`, ...left, ...diagnostics.map((d) => `  ${formatDiagnostic(d)}`)].join("\n");
+    })
+    .join("\n");
+}
+
+function groupBy<T>(list: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of list) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
+}

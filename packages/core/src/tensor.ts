@@ -1,0 +1,149 @@
+import { type ByteRange, checkRange } from "./bytes.ts";
+import { failure } from "./diagnostic.ts";
+import { bytesOf, byteLengthOf, type DType, dtypeBits, elementCount, type StorageOf, storageView } from "./dtype.ts";
+
+/** Tensors up to this many bytes are resident when a format reads them, so that {@link constantOf} can see them. */
+export const RESIDENT_LIMIT = 65536;
+
+/** Bytes that one step of a streaming read moves. */
+export const CHUNK_BYTES = 1 << 20;
+
+/** A weight or a value: what it is, and bytes that are read only when someone asks. Immutable. */
+export interface Tensor<D extends DType = DType> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  /** All bytes, when they are in memory. Never write to them. */
+  readonly bytes?: Uint8Array;
+  /** A name of the content: tensors with equal keys have equal bytes. Missing when nobody knows without reading. */
+  readonly key?: string;
+  /** Reads exactly `range` (default: all), little endian, row major. The result may be a view: never write to it. */
+  read(range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
+}
+
+/** A tensor whose bytes are in memory. */
+export interface ResidentTensor<D extends DType = DType> extends Tensor<D> {
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A tensor in memory. `data` holds stored elements (float16 as bits, see {@link StorageArray}), or plain numbers.
+ * @throws PareError `core/tensor-size` when `data` does not fill `shape`.
+ * @example tensor("float32", [2, 2], [1, 2, 3, 4])
+ */
+export function tensor<D extends DType>(
+  dtype: D,
+  shape: readonly number[],
+  data: ArrayBufferView | readonly number[] | readonly bigint[],
+): ResidentTensor<D> {
+  const bytes = bytesOf(ArrayBuffer.isView(data) ? data : fromNumbers(dtype, data));
+  checkShape(dtype, shape, bytes.byteLength);
+  return {
+    dtype,
+    shape: [...shape],
+    byteLength: bytes.byteLength,
+    bytes,
+    async read(range, signal) {
+      signal?.throwIfAborted();
+      if (!range) return bytes;
+      checkRange(range, bytes.byteLength, `${dtype} tensor`);
+      return bytes.subarray(range.offset, range.offset + range.length);
+    },
+  };
+}
+
+function fromNumbers(dtype: DType, data: readonly (number | bigint)[]): ArrayBufferView {
+  const bits = dtypeBits[dtype];
+  if (bits < 8) {
+    const packed = new Uint8Array(byteLengthOf(dtype, data.length));
+    const per = 8 / bits;
+    data.forEach((v, i) => {
+      packed[Math.floor(i / per)]! |= (Number(v) & ((1 << bits) - 1)) << ((i % per) * bits);
+    });
+    return packed;
+  }
+  const complex = dtype.startsWith("complex") ? 2 : 1;
+  const view = storageView(dtype, new Uint8Array(byteLengthOf(dtype, data.length / complex)));
+  if (view instanceof BigInt64Array || view instanceof BigUint64Array) data.forEach((v, i) => (view[i] = BigInt(v)));
+  else data.forEach((v, i) => (view[i] = Number(v)));
+  return view;
+}
+
+function checkShape(dtype: DType, shape: readonly number[], byteLength: number): void {
+  const whole = shape.every((d) => Number.isSafeInteger(d) && d >= 0);
+  const count = elementCount(shape);
+  if (!whole || !Number.isSafeInteger(count))
+    throw failure("core/tensor-shape", `[${shape}] is not a shape: dimensions are whole numbers from 0`);
+  if (dtype !== "string" && byteLengthOf(dtype, count) !== byteLength)
+    throw failure(
+      "core/tensor-size",
+      `${dtype} [${shape}] takes ${byteLengthOf(dtype, count)} bytes, but ${byteLength} were given`,
+    );
+}
+
+/** A tensor whose bytes `read` brings; ranges are checked before it is asked. `byteLength` is needed for strings only. */
+export function lazyTensor<D extends DType>(spec: {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly key?: string;
+  readonly byteLength?: number;
+  readonly read: (range: ByteRange, signal?: AbortSignal) => Promise<Uint8Array>;
+}): Tensor<D> {
+  const { dtype, shape } = spec;
+  const byteLength = spec.byteLength ?? byteLengthOf(dtype, elementCount(shape));
+  checkShape(dtype, shape, byteLength);
+  return {
+    dtype,
+    shape: [...shape],
+    byteLength,
+    ...(spec.key === undefined ? {} : { key: spec.key }),
+    async read(range = { offset: 0, length: byteLength }, signal) {
+      signal?.throwIfAborted();
+      checkRange(range, byteLength, `${dtype} tensor`);
+      const bytes = await spec.read(range, signal);
+      if (bytes.byteLength !== range.length)
+        throw failure("core/short-read", `${bytes.byteLength} bytes came where ${range.length} were asked for`);
+      return bytes;
+    },
+  };
+}
+
+/** The bytes of a tensor in order, in pieces of `size` bytes (a multiple of 16 keeps elements whole). */
+export async function* chunksOf(t: Tensor, signal?: AbortSignal, size = CHUNK_BYTES): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < t.byteLength; offset += size)
+    yield await t.read({ offset, length: Math.min(size, t.byteLength - offset) }, signal);
+}
+
+/** The stored elements of a tensor in memory. */
+export const dataOf = <D extends DType>(t: ResidentTensor<D>): StorageOf<D> => storageView(t.dtype, t.bytes);
+
+/** Reads a tensor whole into memory. */
+export const resident = async <D extends DType>(t: Tensor<D>, signal?: AbortSignal): Promise<ResidentTensor<D>> =>
+  t.bytes ? (t as ResidentTensor<D>) : tensor(t.dtype, t.shape, await t.read(undefined, signal));
+
+/** A string tensor in memory. Stored as, for each element, its length in bytes (uint32) and its UTF-8 bytes. */
+export function stringTensor(shape: readonly number[], strings: readonly (string | Uint8Array)[]): ResidentTensor<"string"> {
+  if (strings.length !== elementCount(shape))
+    throw failure("core/tensor-size", `[${shape}] takes ${elementCount(shape)} strings, but ${strings.length} were given`);
+  const parts = strings.map((s) => (typeof s === "string" ? new TextEncoder().encode(s) : s));
+  const bytes = new Uint8Array(parts.reduce((n, p) => n + 4 + p.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    new DataView(bytes.buffer).setUint32(at, part.length, true);
+    bytes.set(part, at + 4);
+    at += 4 + part.length;
+  }
+  return tensor("string", shape, bytes);
+}
+
+/** The elements of a string tensor, as bytes: files may hold what is not UTF-8. */
+export function stringsOf(t: ResidentTensor<"string">): Uint8Array[] {
+  const view = new DataView(t.bytes.buffer, t.bytes.byteOffset, t.byteLength);
+  const strings: Uint8Array[] = [];
+  for (let at = 0; at < t.byteLength; ) {
+    const length = view.getUint32(at, true);
+    strings.push(t.bytes.subarray(at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  return strings;
+}
