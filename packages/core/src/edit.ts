@@ -203,7 +203,8 @@ function follow(d: Draft, value: string): string {
   return v;
 }
 
-function* weightsOf(view: ModelView, { ops, names }: WeightSelection = {}): Iterable<Weight> {
+/** The constants of a model that match, in the order of graphs and nodes. */
+export function* weightsOf(view: ModelView, { ops, names }: WeightSelection = {}): Iterable<Weight> {
   const positions = ops instanceof Map ? (ops as ReadonlyMap<string, readonly number[]>) : undefined;
   const listed = ops && new Set(ops instanceof Map ? ops.keys() : (ops as readonly string[]));
   const wanted = ({ node: n, index }: Use) => {
