@@ -1,14 +1,32 @@
-import type { Options } from "tsup";
+import { readFileSync } from "node:fs";
+import { defineConfig, type Options } from "tsup";
 
-/** The build that every package shares: ESM and declarations, one file for each entry, nothing of others inlined. */
-export const library = (entry: Record<string, string>, more: Options = {}): Options => ({
-  entry,
-  format: "esm",
-  target: "es2022",
-  dts: true,
-  clean: true,
-  sourcemap: true,
-  treeshake: true,
-  splitting: true,
-  ...more,
-});
+interface Conditions {
+  readonly [condition: string]: string | Conditions;
+}
+
+/** Sources that the package in this folder exports: `./src/parse.ts` becomes the entry `parse`. */
+function exportedSources(): Record<string, string> {
+  const { exports } = JSON.parse(readFileSync("package.json", "utf8")) as { exports: Conditions };
+  const find = (at: string | Conditions, key = ""): string[] =>
+    typeof at === "string"
+      ? key === "pare-source"
+        ? [at]
+        : []
+      : Object.entries(at).flatMap(([inner, value]) => find(value, inner));
+  return Object.fromEntries(find(exports).map((file) => [file.replace(/^\.\/src\/|\.ts$/g, ""), file]));
+}
+
+/** The build that every package shares: ESM and declarations of what it exports, and more entries if it has some. */
+export const library = (more: Record<string, string> = {}, options: Options = {}): Options | Options[] =>
+  defineConfig({
+    entry: { ...exportedSources(), ...more },
+    format: "esm",
+    target: "es2022",
+    dts: { compilerOptions: { customConditions: [] } },
+    clean: true,
+    sourcemap: true,
+    treeshake: true,
+    splitting: true,
+    ...options,
+  }) as Options;

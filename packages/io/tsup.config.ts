@@ -1,4 +1,6 @@
 import { defineConfig } from "tsup";
 import { library } from "../../tsup.base.ts";
 
-export default defineConfig(library({ index: "src/index.ts" }));
+export default defineConfig(
+  library({ index: "src/index.ts", "index.node": "src/index.node.ts" }, { removeNodeProtocol: false }),
+);
