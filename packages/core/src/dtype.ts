@@ -62,18 +62,32 @@ const wide = {
   uint16: Uint16Array,
   uint32: Uint32Array,
   uint64: BigUint64Array,
-} as const;
+} satisfies Record<keyof Wide, unknown>;
 
-type Wide = typeof wide;
+interface Wide {
+  float32: Float32Array;
+  complex64: Float32Array;
+  float64: Float64Array;
+  complex128: Float64Array;
+  float16: Uint16Array;
+  bfloat16: Uint16Array;
+  int8: Int8Array;
+  int16: Int16Array;
+  int32: Int32Array;
+  int64: BigInt64Array;
+  uint16: Uint16Array;
+  uint32: Uint32Array;
+  uint64: BigUint64Array;
+}
 /** The typed array in which elements of `D` are stored. */
-export type StorageOf<D extends DType> = D extends keyof Wide ? InstanceType<Wide[D]> : Uint8Array;
+export type StorageOf<D extends DType> = D extends keyof Wide ? Wide[D] : Uint8Array;
 
 /** Sees bytes as stored elements of `dtype`. No copy is made unless the bytes are not aligned. Little endian. */
 export function storageView<D extends DType>(dtype: D, bytes: Uint8Array): StorageOf<D> {
   const Type = dtype in wide ? wide[dtype as keyof Wide] : Uint8Array;
   const size = Type.BYTES_PER_ELEMENT;
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
-  return new Type(aligned.buffer as ArrayBuffer, aligned.byteOffset, Math.floor(aligned.byteLength / size)) as StorageOf<D>;
+  return new Type(aligned.buffer as ArrayBuffer, aligned.byteOffset, Math.floor(aligned.byteLength / size)) as StorageArray as StorageOf<D>;
 }
 
 /** Sees the bytes of any view. */

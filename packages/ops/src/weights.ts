@@ -1,4 +1,15 @@
-import { intAttribute, type Node, type Use } from "@pare/core";
+import {
+  intAttribute,
+  intsAttribute,
+  isFloat,
+  type Model,
+  type Node,
+  type Tensor,
+  type Use,
+  viewOf,
+  type Weight,
+  weightsOf,
+} from "@pare/core";
 
 /**
  * Inputs at which operators take weights: matrices, filters and tables that are learned, large and worth compressing.
@@ -69,9 +80,70 @@ export function reductionAxis(op: Node, input: number, rank: number): number | u
   }
 }
 
-/** The first use of a weight at an input where its operator takes weights. */
-export const weightUse = (uses: readonly Use[]): Use | undefined =>
-  uses.find(({ node, index }) => node.domain === "" && (weightInputs.get(node.op)?.includes(index) ?? false));
+/** Which operator a weight works in: where it is read, directly or through nodes that move or convert elements. */
+export interface WeightRole {
+  readonly op: Node;
+  readonly input: number;
+  /** Nodes between the weight and the operator. */
+  readonly through: readonly Node[];
+  /** The axis of the stored weight that an axis of the operator's operand is. */
+  storedAxis(axis: number): number;
+}
+
+const passesThrough = new Set(["Identity", "Transpose", "Cast", "DequantizeLinear"]);
+
+/** The role of a constant of `rank`, if it has one. */
+export function weightRole(uses: readonly Use[], rank: number, depth = 0): WeightRole | undefined {
+  for (const { node, index } of uses)
+    if (node.domain === "" && weightInputs.get(node.op)?.includes(index))
+      return { op: node, input: index, through: [], storedAxis: (axis) => axis };
+  if (depth === 4) return undefined;
+  for (const { node, index, view } of uses) {
+    if (index !== 0 || node.domain !== "" || !passesThrough.has(node.op)) continue;
+    const role = weightRole(view.uses(node.outputs[0]!), rank, depth + 1);
+    if (!role) continue;
+    const perm = node.op === "Transpose" ? (intsAttribute(node, "perm") ?? reversed(rank)) : undefined;
+    return {
+      ...role,
+      through: [node, ...role.through],
+      storedAxis: (axis) => (perm ? perm[role.storedAxis(axis)]! : role.storedAxis(axis)),
+    };
+  }
+  return undefined;
+}
+
+const reversed = (rank: number) => Array.from({ length: rank }, (_, i) => rank - 1 - i);
+
+/** Options that say which weights a pass is for. */
+export interface Scope {
+  /** Operators whose weights are meant; by default all that take weights. */
+  readonly ops?: readonly string[] | undefined;
+  /** Patterns of value names, `*` for anything. */
+  readonly include?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
+}
+
+export type Candidate = { readonly weight: Weight; readonly role: WeightRole } & (
+  | { readonly tensor: Tensor<"float32">; readonly reason?: undefined }
+  | { readonly reason: string }
+);
+
+/** The weights in scope: float32 ones that a pass may change, and others with the reason why it must not. */
+export function* weightCandidates(model: Model, { ops, include, exclude }: Scope = {}): Generator<Candidate> {
+  for (const weight of weightsOf(viewOf(model), { names: namePattern(include, exclude) })) {
+    const { tensor, view, name } = weight;
+    const role = weightRole(weight.uses, tensor.shape.length);
+    if (!role || (ops && !ops.includes(role.op.op))) continue;
+    // Integers that Gather reads are shapes and indices.
+    if (role.op.op === "Gather" && !isFloat(tensor.dtype) && role.through.length === 0) continue;
+    if (tensor.dtype !== "float32") yield { weight, role, reason: `is ${tensor.dtype}, not float32` };
+    else if (role.through.some((n) => n.op === "Cast")) yield { weight, role, reason: "is converted to another type" };
+    else if (view.isOutput(name)) yield { weight, role, reason: "is an output of its graph" };
+    else if (view.graph.inputs.some((v) => v.name === name))
+      yield { weight, role, reason: "is an input with a default, which the caller may replace" };
+    else yield { weight, role, tensor: tensor as Tensor<"float32"> };
+  }
+}
 
 /**
  * A test for names from patterns in which `*` stands for anything: names that match one of `include` (all if it is

@@ -1,0 +1,1 @@
+export { sparsityOf, threshold } from "./threshold.ts";

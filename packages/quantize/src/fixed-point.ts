@@ -1,0 +1,130 @@
+import {
+  type Chunks,
+  definePass,
+  deriveTensor,
+  edit,
+  elementsOf,
+  node,
+  PASS_API_VERSION,
+  type Tensor,
+  tensor,
+  type Weight,
+} from "@pare/core";
+import { weightCandidates } from "@pare/ops/weights";
+import * as z from "zod";
+import { type CodeFormat, codeFormats, quantizePiece, ROUND } from "./affine.ts";
+import { encodeWeight } from "./encode.ts";
+import { layoutOf } from "./layout.ts";
+import { scopeOptions } from "./options.ts";
+
+const formats = Object.keys(codeFormats) as CodeFormat[];
+
+/**
+ * Rounds weights to fixed point: `Q(w) = round(w * 2^bits) * 2^-bits`, ties to even. They are stored as the smallest
+ * integer codes that hold all of a tensor's, behind a DequantizeLinear of scale `2^-bits`; with `width` given, codes
+ * beyond it saturate, and the report counts them. Reads the weights when it runs, to know their codes.
+ */
+export const fixedPoint = definePass({
+  name: "fixed-point",
+  apiVersion: PASS_API_VERSION,
+  reads: "weights",
+  options: z.strictObject({
+    bits: z.int().min(0).max(30).describe("bits after the binary point"),
+    width: z
+      .enum(["auto", "int4", "int8", "int16", "int32"])
+      .default("auto")
+      .describe("format of the codes; auto is the smallest that holds a tensor's"),
+    ...scopeOptions,
+  }),
+  async run(model, options, ctx) {
+    const { bits } = options;
+    const found = [...weightCandidates(model, options)];
+    const measured: { weight: Weight; source: Tensor<"float32">; codes: Codes }[] = [];
+    for (const [i, candidate] of found.entries()) {
+      ctx.progress(i, found.length);
+      const { weight } = candidate;
+      if (candidate.reason !== undefined) {
+        ctx.skip(weight, candidate.reason);
+        continue;
+      }
+      const codes = await codesOf(elementsOf(candidate.tensor, ctx.signal), bits, options.width);
+      if (codes.notFinite > 0) ctx.skip(weight, `holds ${codes.notFinite} values that are not finite`);
+      else if (options.width === "auto" && codes.format === "int32")
+        ctx.skip(weight, `its largest code, ${codes.largest}, takes 32 bits: nothing would get smaller`);
+      else measured.push({ weight, source: candidate.tensor, codes });
+    }
+    return edit(model, (e) => {
+      for (const { weight, source, codes } of measured) {
+        const { format, saturated, signal, noise } = codes;
+        const layout = layoutOf(source.shape, { kind: "tensor" });
+        const affine = { scale: new Float32Array([2 ** -bits]), zeroPoint: new Int32Array(1) };
+        const stored = deriveTensor(source, {
+          key: `fixed@1:${bits},${format}`,
+          dtype: format,
+          map: (data, _, start) => quantizePiece(format, layout, affine, data, start),
+        });
+        const tensors = [
+          { suffix: "quantized", tensor: stored },
+          { suffix: "scale", tensor: tensor("float32", [], affine.scale) },
+        ];
+        encodeWeight(e, weight, tensors, (names) => [
+          node("DequantizeLinear", names, [weight.name], {}, { name: `${weight.name}_DequantizeLinear` }),
+        ]);
+        ctx.done(weight, { format, saturated, sqnrDb: 10 * Math.log10(signal / noise) });
+        if (saturated > 0)
+          ctx.diagnose({
+            code: "quantize/saturated",
+            severity: "warning",
+            message: `${saturated} codes of ${weight.name} do not fit ${format} and were cut`,
+            hint: "Use fewer bits or a wider format.",
+            location: { value: weight.name },
+          });
+      }
+    });
+  },
+});
+
+interface Codes {
+  readonly format: CodeFormat;
+  /** Largest magnitude among the codes before saturation. */
+  readonly largest: number;
+  readonly saturated: number;
+  readonly notFinite: number;
+  /** Sums of squares of the values and of what rounding alone changes. */
+  readonly signal: number;
+  readonly noise: number;
+}
+
+async function codesOf(chunks: Chunks<"float32">, bits: number, width: CodeFormat | "auto"): Promise<Codes> {
+  const factor = 2 ** bits;
+  const beyond = new Map(formats.map((f) => [f, 0]));
+  let least = 0;
+  let largest = 0;
+  let notFinite = 0;
+  let signal = 0;
+  let noise = 0;
+  for await (const { data } of chunks) {
+    for (let i = 0; i < data.length; i++) {
+      const v = data[i]!;
+      const code = v * factor + ROUND - ROUND;
+      if (code < least) least = code;
+      else if (code > largest) largest = code;
+      else if (!(Math.abs(v) < Number.POSITIVE_INFINITY)) notFinite++;
+      signal += v * v;
+      noise += (v - code / factor) ** 2;
+    }
+    for (const format of formats) {
+      const { min, max } = codeFormats[format];
+      if (least >= min && largest <= max) continue;
+      let n = 0;
+      for (let i = 0; i < data.length; i++) {
+        const code = data[i]! * factor + ROUND - ROUND;
+        if (code < min || code > max) n++;
+      }
+      beyond.set(format, beyond.get(format)! + n);
+    }
+  }
+  const fits = formats.find((f) => beyond.get(f) === 0) ?? "int32";
+  const format = width === "auto" ? fits : width;
+  return { format, largest: Math.max(-least, largest), saturated: beyond.get(format)!, notFinite, signal, noise };
+}

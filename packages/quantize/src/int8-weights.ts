@@ -1,0 +1,106 @@
+import {
+  attr,
+  type Attribute,
+  byteLengthOf,
+  computedTensor,
+  definePass,
+  deriveTensor,
+  edit,
+  elementCount,
+  elementsOf,
+  memo,
+  node,
+  PASS_API_VERSION,
+} from "@pare/core";
+import { type Candidate, channelAxis, reductionAxis, weightCandidates } from "@pare/ops/weights";
+import * as z from "zod";
+import { affineOf, quantizePiece, rangesOf } from "./affine.ts";
+import { encodeWeight } from "./encode.ts";
+import { type Granularity, layoutOf } from "./layout.ts";
+import { scopeOptions } from "./options.ts";
+
+/**
+ * Stores weights as int8 codes behind a DequantizeLinear; activations stay float32. `channel` has a scale for each
+ * output channel, `block` one for each `blockSize` elements along the axis that is summed over, `tensor` a single one.
+ * The scales are found when the weights are first read, so nothing is read before export.
+ */
+export const int8Weights = definePass({
+  name: "int8-weights",
+  apiVersion: PASS_API_VERSION,
+  options: z.strictObject({
+    granularity: z.enum(["tensor", "channel", "block"]).default("channel").describe("what shares a scale"),
+    blockSize: z.int().min(8).max(65536).default(32).describe("elements of a block, for granularity block"),
+    symmetric: z.boolean().default(true).describe("zero point 0; otherwise the whole range of each group is used"),
+    ...scopeOptions,
+  }),
+  run: (model, options, ctx) =>
+    edit(model, (e) => {
+      for (const candidate of weightCandidates(model, options)) {
+        ctx.signal.throwIfAborted();
+        const { weight } = candidate;
+        const made = candidate.reason ?? encode(candidate, options);
+        if (typeof made === "string") ctx.skip(weight, made);
+        else {
+          encodeWeight(e, weight, made.tensors, (names) => [
+            node("DequantizeLinear", names, [weight.name], made.attributes, { name: `${weight.name}_DequantizeLinear` }),
+          ]);
+          ctx.done(weight, { granularity: made.granularity.kind });
+        }
+      }
+    }),
+});
+
+function encode(
+  { tensor: source, role }: Extract<Candidate, { tensor: unknown }>,
+  options: { granularity: Granularity["kind"]; blockSize: number; symmetric: boolean },
+) {
+  const { shape } = source;
+  const operandAxis = (options.granularity === "block" ? reductionAxis : channelAxis)(role.op, role.input, shape.length);
+  const axis = operandAxis === undefined ? undefined : role.storedAxis(operandAxis);
+  const granularity: Granularity =
+    options.granularity === "tensor" || axis === undefined || shape.length < 2
+      ? { kind: "tensor" }
+      : options.granularity === "channel"
+        ? { kind: "channel", axis }
+        : { kind: "block", axis, size: options.blockSize };
+  const layout = layoutOf(shape, granularity);
+  const count = elementCount(shape);
+  const groupBytes = 4 + (options.symmetric ? 0 : 1);
+  if (count + layout.groups * groupBytes + DECODER_BYTES >= byteLengthOf("float32", count))
+    return `has ${count} elements in ${layout.groups} groups: codes and scales would not be smaller`;
+
+  const affine = memo(async (signal) => affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric));
+  const key = `int8@1:${JSON.stringify([granularity, options.symmetric])}`;
+  const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
+  const codes = deriveTensor(source, {
+    key,
+    dtype: "int8",
+    prepare: (_, signal) => affine(signal),
+    map: (data, a, start) => quantizePiece("int8", layout, a, data, start),
+  });
+  const scale = computedTensor({
+    dtype: "float32",
+    shape: layout.scaleShape,
+    ...keyed("scale"),
+    compute: async (signal) => (await affine(signal)).scale,
+  });
+  const zeroPoint = computedTensor({
+    dtype: "int8",
+    shape: layout.scaleShape,
+    ...keyed("zero"),
+    compute: async (signal) => Int8Array.from((await affine(signal)).zeroPoint),
+  });
+  const attributes: Record<string, Attribute> =
+    granularity.kind === "tensor"
+      ? {}
+      : { axis: attr.int(granularity.axis), ...(granularity.kind === "block" ? { block_size: attr.int(granularity.size) } : {}) };
+  const tensors = [
+    { suffix: "quantized", tensor: codes },
+    { suffix: "scale", tensor: scale },
+    ...(options.symmetric ? [] : [{ suffix: "zero_point", tensor: zeroPoint }]),
+  ];
+  return { granularity, tensors, attributes };
+}
+
+/** About what a DequantizeLinear node and the names of its tensors take in a file. */
+const DECODER_BYTES = 150;
