@@ -10,6 +10,7 @@ export { type MemorySink, memorySink, memoryStore } from "./memory.ts";
 export { readNpy } from "./npy.ts";
 export { siblingOpener } from "./sibling.ts";
 export type { SourceLike } from "./source.ts";
+export { type TemporaryFolder, temporaryFolder } from "./temporary-folder.ts";
 
 /**
  * Opens bytes for reading in parts: a file by path or `file:` URL, a Blob, bytes, an http(s) URL (by Range requests), or

@@ -26,6 +26,7 @@ test("what needs files says what to do instead", async () => {
   await expect(browser.openSource("model.onnx")).rejects.toThrow(/Pass a Blob/);
   await expect(browser.openSource("model.onnx")).rejects.toThrow(code);
   await expect(browser.writeFileAtomic("a", "b")).rejects.toThrow(code);
+  await expect(browser.temporaryFolder()).rejects.toThrow(code);
   expect(() => browser.folderSink("a")).toThrow(code);
   expect(() => browser.folderStore("a")).toThrow(code);
   expect(() => browser.siblingOpener("a/model.onnx")).toThrow(code);

@@ -38,6 +38,17 @@ export async function writeFileAtomic(path: string | URL, _contents: Uint8Array 
   throw noFiles(`${path} is a path`, "Write to memorySink().");
 }
 
+/** A folder for this process alone. */
+export interface TemporaryFolder {
+  readonly path: string;
+  remove(): Promise<void>;
+}
+
+/** Node only. */
+export async function temporaryFolder(): Promise<TemporaryFolder> {
+  throw noFiles("a temporary folder was asked for", "Write to memorySink().");
+}
+
 /** Node only. */
 export function folderStore(dir: string | URL): Store {
   throw noFiles(`${dir} is a folder`, "Use memoryStore().");

@@ -3,7 +3,8 @@ import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
-const host = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+/** This machine, in names of what may be left over on it. */
+export const host = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 const pattern = /^\.pare-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}\.tmp$/;
 
 /** A name for a file that becomes another's by renaming. It says which process of which machine it belongs to. */
@@ -23,7 +24,7 @@ export async function sweep(folder: string): Promise<void> {
   }
 }
 
-function alive(pid: number): boolean {
+export function alive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
