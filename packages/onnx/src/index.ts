@@ -1,0 +1,11 @@
+export { type Code, codes } from "./codes.ts";
+export { type DecodeOptions, decode } from "./decode.ts";
+export { readDocument, writeDocument } from "./document.ts";
+export { codeOf, dtypeOf } from "./dtypes.ts";
+export { type Encoded, encode } from "./encode.ts";
+export { type OnnxWriteOptions, onnxExporter } from "./exporter.ts";
+export { type OnnxReadOptions, type OnnxSource, onnxImporter } from "./importer.ts";
+export { type OpenOnnxOptions, openOnnx, writeOnnx } from "./open.ts";
+export { type Message, type MessageName, type OnnxDocument, type Payload, proto, type Stored } from "./proto.ts";
+export { readTensor, type TensorProto, writeTensor } from "./tensors.ts";
+export { upgrade } from "./upgrade.ts";
