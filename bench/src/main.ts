@@ -1,0 +1,66 @@
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { formatDiagnostic, isPareError } from "@pare/core";
+import { table } from "@pare/report";
+import type { Benchmark } from "./benchmark.ts";
+
+/** Each is loaded when it is asked for: their engines are heavy. */
+const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: () => Promise<Benchmark> }> = new Map([
+  ["onnx-roundtrip", { about: "ONNX node tests through reader and writer", load: async () => (await import("./cases/onnx-roundtrip.ts")).onnxRoundtripBenchmark }],
+  ["big-model", { about: "int8 weights of a 4 GiB model: time against a copy, peak memory", load: async () => (await import("./cases/big-model.ts")).bigModel }],
+  ["weights-throughput", { about: "GB/s of float16 and int8 weights against a copy in memory", load: async () => (await import("./cases/weights-throughput.ts")).weightsThroughput }],
+  ["size", { about: "bytes of the core and of a pass, installed packages, start of the command", load: async () => (await import("./cases/size.ts")).size }],
+  ["ocr", { about: "200 rendered lines read by the source, float16 and int8 weights", load: async () => (await import("./cases/ocr.ts")).ocr }],
+  ["vgg16", { about: "threshold and float16 on VGG16 at full size", load: async () => (await import("./cases/vgg16.ts")).vgg16 }],
+]);
+
+const usage = `npm run bench -- NAME [--json] [--quick] [--data DIR]\n\n${[...benchmarks].map(([name, { about }]) => `  ${name.padEnd(20)} ${about}`).join("\n")}\n`;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: "boolean", default: false },
+      quick: { type: "boolean", default: false },
+      data: { type: "string", default: "../shared" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const [name] = positionals;
+  if (!name || values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const found = benchmarks.get(name);
+  if (!found || positionals.length > 1) {
+    process.stderr.write(`There is no benchmark ${positionals.join(" ")}.\n\n${usage}`);
+    return 2;
+  }
+  // npm runs scripts in the workspace's root; what the user typed is relative to where they are.
+  const data = resolve(process.env["INIT_CWD"] ?? ".", values.data);
+  const abort = new AbortController();
+  process.once("SIGINT", () => abort.abort(new Error("interrupted")));
+  const benchmark = await found.load();
+  const result = await benchmark.run({
+    data,
+    quick: values.quick,
+    signal: abort.signal,
+    progress: (text) => process.stderr.write(`${text}\n`),
+  });
+  const columns = [...new Set(result.cases.flatMap((c) => Object.keys(c)))];
+  if (columns.length > 0) process.stdout.write(`${table(columns, result.cases)}\n\n`);
+  process.stdout.write(`${table(["figure", "value"], Object.entries(result.figures).map(([figure, value]) => ({ figure, value })))}\n`);
+  for (const note of result.notes ?? []) process.stdout.write(`${note}\n`);
+  if (values.json) process.stdout.write(`${JSON.stringify({ bench: name, figures: result.figures, cases: result.cases })}\n`);
+  return 0;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    const text = isPareError(error) ? error.diagnostics.map(formatDiagnostic).join("\n") : String((error as Error)?.stack ?? error);
+    process.stderr.write(`${text}\n`);
+    process.exit(1);
+  },
+);
+
