@@ -1,4 +1,4 @@
-import type { Chunks, StorageOf } from "@pare/core";
+import { type Chunks, failure, type StorageOf } from "@pare/core";
 import type { Layout } from "./layout.ts";
 
 /** Integer formats of weight codes. */
@@ -13,7 +13,7 @@ export type CodeFormat = keyof typeof codeFormats;
 /** Adding and subtracting 1.5 * 2^52 rounds a double to a whole number, ties to even (IEEE 754, for |x| < 2^51). */
 export const ROUND = 6755399441055744;
 
-/** Smallest and largest value of each group; 0 and 0 for a group without elements. NaN when one is among them. */
+/** Smallest and largest value of each group; infinities the wrong way round without elements, NaN when one is among them. */
 export interface Ranges {
   readonly min: Float32Array;
   readonly max: Float32Array;
@@ -30,16 +30,16 @@ export async function rangesOf(layout: Layout, chunks: Chunks<"float32">): Promi
         let high = max[group]!;
         for (let i = from; i < to; i++) {
           const v = data[i]!;
-          if (!(v >= low)) low = v;
-          if (!(v <= high)) high = v;
+          if (v < low || Number.isNaN(v)) low = v;
+          if (v > high) high = v;
         }
         min[group] = low;
         max[group] = high;
       } else
         for (let i = from, g = group; i < to; i++, g++) {
           const v = data[i]!;
-          if (!(v >= min[g]!)) min[g] = v;
-          if (!(v <= max[g]!)) max[g] = v;
+          if (v < min[g]! || Number.isNaN(v)) min[g] = v;
+          if (v > max[g]!) max[g] = v;
         }
     });
   return { min, max };
@@ -54,12 +54,15 @@ export interface Affine {
 /**
  * The affine codes of ranges. Symmetric: zero point 0, the largest magnitude at `max`. Otherwise the range, widened to
  * hold zero, over all codes. A group of zeros has scale 1. (Jacob et al. 2018, arXiv:1712.05877.)
+ * @throws PareError `quantize/not-finite` naming the weight
  */
-export function affineOf({ min, max }: Ranges, format: CodeFormat, symmetric: boolean): Affine {
+export function affineOf({ min, max }: Ranges, format: CodeFormat, symmetric: boolean, name: string): Affine {
   const { min: lowest, max: highest } = codeFormats[format];
   const scale = new Float32Array(min.length);
   const zeroPoint = new Int32Array(min.length);
   for (let g = 0; g < min.length; g++) {
+    // Min is NaN when any element was; the infinities of a group without elements are the wrong way round.
+    if (!Number.isFinite(max[g]! - min[g]!) && !(min[g]! > max[g]!)) throw notFinite(name);
     const low = Math.min(0, min[g]!);
     const high = Math.max(0, max[g]!);
     const wide = symmetric ? Math.max(-low, high) / highest : (high - low) / (highest - lowest);
@@ -70,6 +73,12 @@ export function affineOf({ min, max }: Ranges, format: CodeFormat, symmetric: bo
   }
   return { scale, zeroPoint };
 }
+
+const notFinite = (name: string) =>
+  failure("quantize/not-finite", `the weight ${name} holds values that are not finite, which have no integer codes`, {
+    location: { value: name },
+    hint: "Leave it alone with exclude, or repair the model.",
+  });
 
 /** Codes of a piece: `saturate(round(value / scale) + zeroPoint)`, ties to even, as QuantizeLinear defines it. */
 export function quantizePiece<F extends CodeFormat>(

@@ -1,2 +1,3 @@
 export { fixedPoint } from "./fixed-point.ts";
+export { float16 } from "./float16.ts";
 export { int8Weights } from "./int8-weights.ts";

@@ -51,7 +51,7 @@ export const int8Weights = definePass({
 });
 
 function encode(
-  { tensor: source, role }: Extract<Candidate, { tensor: unknown }>,
+  { tensor: source, role, weight }: Extract<Candidate, { tensor: unknown }>,
   options: { granularity: Granularity["kind"]; blockSize: number; symmetric: boolean },
 ) {
   const { shape } = source;
@@ -69,7 +69,7 @@ function encode(
   if (count + layout.groups * groupBytes + DECODER_BYTES >= byteLengthOf("float32", count))
     return `has ${count} elements in ${layout.groups} groups: codes and scales would not be smaller`;
 
-  const affine = memo(async (signal) => affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric));
+  const affine = memo(async (signal) => affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric, weight.name));
   const key = `int8@1:${JSON.stringify([granularity, options.symmetric])}`;
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
   const codes = deriveTensor(source, {
