@@ -29,7 +29,8 @@ export async function importOnnx(
   const external = await openExternal(doc, source.name, options);
   try {
     const { model: read, diagnostics } = readModel(doc, source.name, external);
-    const model = options.upgrade === false ? read : upgrade(read, { diagnostics, file: source.name });
+    const model =
+      options.upgrade === false ? read : upgrade(read, { file: source.name, onDiagnostic: (d) => diagnostics.push(d) });
     return {
       model,
       format: "onnx",

@@ -1,6 +1,5 @@
 import {
   type Attribute,
-  type AttributeKind,
   type Diagnostic,
   type FunctionDef,
   type Graph,

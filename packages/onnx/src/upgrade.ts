@@ -1,5 +1,157 @@
-import type { Diagnostic, Model } from "@pare/core";
+import {
+  attr,
+  type Diagnostic,
+  type DType,
+  type Edit,
+  edit,
+  type GraphView,
+  IR_OPSET,
+  isFloat,
+  type Model,
+  type Node,
+  node,
+  type Tensor,
+  tensor,
+  viewOf,
+} from "@pare/core";
+import type { AdaptContext, Adapter } from "./adapt.ts";
+import { adapters } from "./adapters.ts";
+import { earlyAdapters } from "./adapters-early.ts";
+import { kept } from "./attributes.ts";
+import { fail } from "./codes.ts";
+import { dtypeOf } from "./dtypes.ts";
+import { rankOf } from "./rank.ts";
 
-export function upgrade(model: Model, _options: { diagnostics?: Diagnostic[]; file?: string } = {}): Model {
-  return model;
+/**
+ * Brings a model to the IR's opset: operators whose meaning changed since the model's are said in today's words. Weights
+ * stay where they are. The same object when there is nothing to do.
+ * @throws PareError `onnx/no-adapter` naming the node that cannot be converted, `onnx/adapter` for one that does not have
+ * the form its opset says, `onnx/opset` for an opset from the future
+ */
+export function upgrade(
+  model: Model,
+  options: { readonly file?: string; readonly onDiagnostic?: (d: Diagnostic) => void } = {},
+): Model {
+  const file = options.file === undefined ? {} : { file: options.file };
+  const versions = [model.opsets, ...model.functions.map((f) => f.opsets)].map((o) => o.get("") ?? IR_OPSET);
+  const newest = Math.max(...versions);
+  if (newest > IR_OPSET)
+    throw fail("onnx/opset", `the model uses opset ${newest}; the newest known here is ${IR_OPSET}`, {
+      location: file,
+      hint: "Export it at an older opset, or open it with upgrade: false.",
+    });
+  if (versions.every((v) => v === IR_OPSET)) return model;
+  if (kept(model.extra)["training_info"])
+    options.onDiagnostic?.({
+      code: "onnx/training-info",
+      severity: "warning",
+      message: "the training graphs in the model are of another opset and are left out",
+      location: file,
+    });
+  const current = (opsets: ReadonlyMap<string, number>) =>
+    opsets.has("") ? new Map([...opsets, ["", IR_OPSET]]) : opsets;
+  return edit(model, (e) => {
+    const onlyFloat32 = !usesOtherFloats(e.view.graphs);
+    for (const view of e.view.graphs) {
+      const root = rootOf(view);
+      const opsets = root === e.view.main ? model.opsets : model.functions.find((f) => f.body === root.graph)!.opsets;
+      const from = opsets.get("");
+      if (from !== undefined && from < IR_OPSET) upgradeGraph(e, view, from, onlyFloat32, file);
+    }
+    e.setModel({
+      opsets: current(model.opsets),
+      functions: model.functions.map((f) => ({ ...f, opsets: current(f.opsets) })),
+      ...(model.extra ? { extra: withoutTraining(model.extra) } : {}),
+    });
+  });
+}
+
+function withoutTraining(extra: Model["extra"] & object): Model["extra"] & object {
+  const { training_info, ...rest } = kept(extra);
+  return { ...extra, onnx: rest };
+}
+
+const rootOf = (view: GraphView): GraphView => (view.parent ? rootOf(view.parent) : view);
+
+function upgradeGraph(e: Edit, view: GraphView, from: number, onlyFloat32: boolean, file: { file?: string }): void {
+  for (const n of view.graph.nodes) {
+    if (n.domain !== "" || (!adapters.has(n.op) && !earlyAdapters.has(n.op))) continue;
+    const before: Node[] = [];
+    const ctx = contextOf(e, view, n, before, onlyFloat32, file);
+    const after = adapt(n, from, ctx);
+    if (after.length !== 1 || after[0] !== n || before.length > 0) e.replace(n, [...before, ...after]);
+  }
+}
+
+/** Applies one version after the other; what an adapter gives is of the version it stands for. */
+function adapt(n: Node, from: number, ctx: AdaptContext): readonly Node[] {
+  const table: readonly (readonly [number, Adapter])[] = [
+    ...(earlyAdapters.get(n.op) ?? []),
+    ...(adapters.get(n.op) ?? []),
+  ];
+  const next = n.domain === "" ? table.find(([version]) => version > from) : undefined;
+  if (!next) return [n];
+  const made = next[1](n, ctx);
+  return (Array.isArray(made) ? (made as readonly Node[]) : [made as Node]).flatMap((m) => adapt(m, next[0], ctx));
+}
+
+function contextOf(
+  e: Edit,
+  view: GraphView,
+  n: Node,
+  before: Node[],
+  onlyFloat32: boolean,
+  file: { file?: string },
+): AdaptContext {
+  // The body of a function has no weights.
+  const isBody = !view.parent && view !== e.view.main;
+  const constant = (base: string, t: Tensor) => {
+    if (!isBody) return e.addWeight(view, e.fresh(base), t);
+    const name = e.fresh(base);
+    before.push(node("Constant", [], [name], { value: attr.tensor(t) }));
+    return name;
+  };
+  const dtype = (value: string): DType | undefined => {
+    const home = view.definer(value);
+    const type = home?.info(value)?.type;
+    return type?.kind === "tensor" ? type.dtype : home?.constant(value)?.dtype;
+  };
+  return {
+    view,
+    location: {
+      ...file,
+      ...(view.path ? { graph: view.path } : {}),
+      node: n.name || n.outputs.find(Boolean) || "",
+      op: n.op,
+    },
+    constant,
+    fresh: (base) => e.fresh(base),
+    rank: (value) => rankOf(view, value),
+    dtype,
+    scalarLike(base, like, value) {
+      const known = dtype(like) ?? (onlyFloat32 ? "float32" : undefined);
+      if (known === "float32" || known === "float64")
+        return { name: constant(base, tensor(known, [], [value])), nodes: [] };
+      const wide = constant(`${base}_float32`, tensor("float32", [], [value]));
+      const name = e.fresh(base);
+      return { name, nodes: [node("CastLike", [wide, like], [name])] };
+    },
+  };
+}
+
+/** Whether anything in the model is a float of another width than 32 bits. */
+function usesOtherFloats(views: readonly GraphView[]): boolean {
+  const other = (d: DType) => isFloat(d) && d !== "float32";
+  return views.some(
+    ({ graph: g }) =>
+      [...g.weights.values()].some((t) => other(t.dtype)) ||
+      [...g.inputs, ...g.outputs, ...g.types.values()].some((v) => v.type?.kind === "tensor" && other(v.type.dtype)) ||
+      g.nodes.some((n) =>
+        [...n.attributes].some(
+          ([key, a]) =>
+            (a.type === "tensor" && other(a.value.dtype)) ||
+            (a.type === "int" && (key === "to" || key === "dtype") && other(dtypeOf(Number(a.value)) ?? "float32")),
+        ),
+      ),
+  );
 }
