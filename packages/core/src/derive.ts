@@ -1,7 +1,7 @@
 import type { ByteRange } from "./bytes.ts";
 import { failure } from "./diagnostic.ts";
-import { bytesOf, byteLengthOf, type DType, dtypeBits, elementCount, type StorageOf, storageView } from "./dtype.ts";
-import { CHUNK_BYTES, chunksOf, lazyTensor, type Tensor } from "./tensor.ts";
+import { byteLengthOf, bytesOf, type DType, elementCount, type StorageOf, storageView } from "./dtype.ts";
+import { CHUNK_BYTES, chunksOf, lazyTensor, type Tensor, tensor } from "./tensor.ts";
 
 /** The parent's elements in order, a typed array for each piece, with the index of its first element. */
 export type Chunks<D extends DType> = AsyncIterable<{ readonly data: StorageOf<D>; readonly start: number }>;
@@ -25,6 +25,11 @@ export interface Derivation<D extends DType, P, R extends DType> {
 /** Elements of one piece: a fixed count, so that every reader sees the same pieces whatever ranges it asks for. */
 const PIECE = CHUNK_BYTES / 4;
 
+function pieceBytes(dtype: DType): number {
+  if (dtype === "string") throw failure("core/derive-string", "strings have no elements of one size");
+  return byteLengthOf(dtype, PIECE);
+}
+
 /**
  * A weight computed from another, piece by piece, when it is read. Nothing is read now; memory stays at about a piece.
  * @example deriveTensor(w, { key: "half@1", map: (data) => data.map((v) => v / 2) })
@@ -34,8 +39,11 @@ export function deriveTensor<D extends DType, P = undefined, R extends DType = D
   d: Derivation<D, P, R>,
 ): Tensor<R> {
   const dtype = (d.dtype ?? parent.dtype) as R;
+  const size = pieceBytes(dtype);
   const shape = d.shape ?? parent.shape;
   const count = elementCount(parent.shape);
+  if (elementCount(shape) !== count)
+    throw failure("core/derive-size", `${d.key} makes [${shape}] of [${parent.shape}]`);
   const prepared = memo((signal) => d.prepare?.(elementsOf(parent, signal), signal) as P);
 
   const piece = async (start: number, signal?: AbortSignal): Promise<Uint8Array> => {
@@ -46,15 +54,15 @@ export function deriveTensor<D extends DType, P = undefined, R extends DType = D
     const bytes = bytesOf(d.map(data, p, start));
     const expected = byteLengthOf(dtype, Math.min(PIECE, count - start));
     if (bytes.byteLength !== expected)
-      throw failure("core/derive-size", `map of ${d.key} gave ${bytes.byteLength} bytes instead of ${expected}`);
+      throw failure("core/derive-size", `map of ${d.key} gave ${bytes.byteLength} bytes, not ${expected}`);
     return bytes;
   };
 
   return lazyTensor({
     dtype,
     shape,
-    ...(parent.key === undefined ? {} : { key: `${parent.key}|${d.key}` }),
-    read: (range, signal) => assemble(range, byteLengthOf(dtype, PIECE), (i) => piece(i * PIECE, signal)),
+    ...(parent.key !== undefined && { key: `${parent.key}|${d.key}` }),
+    read: (range, signal) => assemble(range, size, (i) => piece(i * PIECE, signal)),
   });
 }
 
@@ -81,12 +89,10 @@ export async function* elementsOf<D extends DType>(
   t: Tensor<D>,
   signal?: AbortSignal,
 ): AsyncGenerator<{ data: StorageOf<D>; start: number }> {
-  const bits = dtypeBits[t.dtype];
-  const size = byteLengthOf(t.dtype, PIECE);
   let start = 0;
-  for await (const chunk of chunksOf(t, signal, size)) {
+  for await (const chunk of chunksOf(t, signal, pieceBytes(t.dtype))) {
     yield { data: storageView(t.dtype, chunk), start };
-    start += (chunk.byteLength * 8) / bits;
+    start += PIECE;
   }
 }
 
@@ -97,11 +103,8 @@ export function computedTensor<D extends DType>(spec: {
   readonly key?: string;
   readonly compute: (signal?: AbortSignal) => Promise<StorageOf<D>>;
 }): Tensor<D> {
-  const bytes = memo(async (signal) => bytesOf(await spec.compute(signal)));
-  return lazyTensor({
-    ...spec,
-    read: async ({ offset, length }, signal) => (await bytes(signal)).subarray(offset, offset + length),
-  });
+  const made = memo(async (signal) => tensor(spec.dtype, spec.shape, await spec.compute(signal)));
+  return lazyTensor({ ...spec, read: async (range, signal) => (await made(signal)).read(range) });
 }
 
 /**

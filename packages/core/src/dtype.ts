@@ -86,8 +86,13 @@ export type StorageOf<D extends DType> = D extends keyof Wide ? Wide[D] : Uint8A
 export function storageView<D extends DType>(dtype: D, bytes: Uint8Array): StorageOf<D> {
   const Type = dtype in wide ? wide[dtype as keyof Wide] : Uint8Array;
   const size = Type.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
-  return new Type(aligned.buffer as ArrayBuffer, aligned.byteOffset, Math.floor(aligned.byteLength / size)) as StorageArray as StorageOf<D>;
+  // Not slice: that of a Node Buffer does not copy.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  return new Type(
+    aligned.buffer as ArrayBuffer,
+    aligned.byteOffset,
+    Math.floor(aligned.byteLength / size),
+  ) as StorageArray as StorageOf<D>;
 }
 
 /** Sees the bytes of any view. */

@@ -55,9 +55,8 @@ export type Attribute = { readonly extra?: Extra } & (
   | { readonly type: "ref"; readonly of: AttributeKind; readonly name: string }
 );
 export type AttributeKind = keyof AttributeTypes | `${keyof AttributeTypes}s`;
-export type AttributeValue<K extends AttributeKind> = Extract<Attribute, { type: K }> extends { value: infer V }
-  ? V
-  : never;
+export type AttributeValue<K extends AttributeKind> =
+  Extract<Attribute, { type: K }> extends { value: infer V } ? V : never;
 
 /**
  * One operation. `domain` is "" for the ONNX standard domain. An empty input name is an optional input left out; an
@@ -131,7 +130,8 @@ export const node = (
   op,
   inputs,
   outputs,
-  attributes: attributes instanceof Map ? (attributes as ReadonlyMap<string, Attribute>) : new Map(Object.entries(attributes)),
+  attributes:
+    attributes instanceof Map ? (attributes as ReadonlyMap<string, Attribute>) : new Map(Object.entries(attributes)),
 });
 
 /** A graph from what is not empty. */
@@ -184,6 +184,15 @@ export const value = (name: string, dtype: DType, shape?: readonly Dim[]): Value
   name,
   type: { kind: "tensor", dtype, ...(shape ? { shape } : {}) },
 });
+
+/** What to call a node: its name, or else what it writes. */
+export const labelOf = (n: Node): string => n.name || n.outputs.find(Boolean) || n.op;
+
+/** A node as the location of a diagnostic. */
+export const placeOf = (n: Node): { readonly node: string; readonly op: string } => ({ node: labelOf(n), op: n.op });
+
+/** A node's operator as tables name it: `Conv`, `com.microsoft.Gelu`. */
+export const operatorOf = (n: Pick<Node, "domain" | "op">): string => (n.domain === "" ? n.op : `${n.domain}.${n.op}`);
 
 /** The graphs inside a node's attributes, with the attribute each is in. */
 export function* subgraphsOf(n: Node): Generator<{ readonly attribute: string; readonly graph: Graph }> {

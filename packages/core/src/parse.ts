@@ -42,7 +42,8 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
   const scan = (): string => {
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    if (!match) return /\S/.test(text.slice(at)) ? fail(`cannot read ${JSON.stringify(text.slice(at, at + 20).trim())}`) : "";
+    if (!match)
+      return /\S/.test(text.slice(at)) ? fail(`cannot read ${JSON.stringify(text.slice(at, at + 20).trim())}`) : "";
     at = TOKEN.lastIndex;
     if (match[1] === undefined) return (match[2] ?? match[3])!;
     comment = match[1].slice(1).trim();
@@ -82,7 +83,8 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
     return text === "?" ? null : /^\d+$/.test(text) ? Number(text) : unquote(text);
   };
   const shape = () => listOf("[", "]", dimension);
-  const dtype = (token: string): DType => (token in dtypeBits ? (token as DType) : fail(`${token} is not an element type`));
+  const dtype = (token: string): DType =>
+    token in dtypeBits ? (token as DType) : fail(`${token} is not an element type`);
   const typeFrom = (token: string): ValueType => {
     if (token === "sequence" || token === "optional") {
       const [element] = listOf("(", ")", optionalType);
@@ -114,14 +116,21 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
   };
 
   const contents = (of: DType, dims: readonly number[], called?: string): Tensor => {
-    if (accept("…")) return (called !== undefined && weights[called]) || fail(`give the tensor ${called ?? ""} in weights`);
+    if (accept("…"))
+      return (called !== undefined && weights[called]) || fail(`give the tensor ${called ?? ""} in weights`);
     if (accept("random")) {
       const [seed = 0] = listOf("(", ")", number);
       return randomTensor(of, dims, seed);
     }
     if (of === "string") return stringTensor(dims, listOf("{", "}", name));
     const wide = /64$/.test(of) && !/float/.test(of);
-    return wide ? tensor(of, dims, listOf("{", "}", () => BigInt(next()))) : tensor(of, dims, listOf("{", "}", number));
+    return wide
+      ? tensor(
+          of,
+          dims,
+          listOf("{", "}", () => BigInt(next())),
+        )
+      : tensor(of, dims, listOf("{", "}", number));
   };
   const typedTensor = (token: string): Tensor => contents(dtype(token), shape().map(Number));
 
@@ -134,7 +143,10 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
     }
     const token = next();
     if (token.startsWith("bytes"))
-      return { type: "string", value: Uint8Array.from(token.slice(6, -1).match(/../g) ?? [], (h) => Number.parseInt(h, 16)) };
+      return {
+        type: "string",
+        value: Uint8Array.from(token.slice(6, -1).match(/../g) ?? [], (h) => Number.parseInt(h, 16)),
+      };
     if (token.startsWith('"')) return { type: "string", value: unquote(token) };
     if (/^[-+]?\d+$/.test(token)) {
       const v = BigInt(token);
@@ -217,6 +229,15 @@ export function randomTensor(dtype: DType, shape: readonly number[], seed: numbe
   };
   const count = elementCount(shape);
   const numbers = Array.from({ length: count }, random);
-  if (dtype === "float32" || dtype === "float64") return tensor(dtype, shape, numbers.map((v) => 2 * v - 1));
-  return tensor(dtype, shape, numbers.map((v) => Math.floor(v * 2 ** Math.min(31, dtypeBits[dtype] - 1))));
+  if (dtype === "float32" || dtype === "float64")
+    return tensor(
+      dtype,
+      shape,
+      numbers.map((v) => 2 * v - 1),
+    );
+  return tensor(
+    dtype,
+    shape,
+    numbers.map((v) => Math.floor(v * 2 ** Math.min(31, dtypeBits[dtype] - 1))),
+  );
 }

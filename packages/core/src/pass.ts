@@ -1,13 +1,13 @@
-import type { StandardSchemaV1 } from "./standard-schema.ts";
 import { type Diagnostic, failure, PareError } from "./diagnostic.ts";
-import type { Weight } from "./edit.ts";
 import type { Model, Node } from "./model.ts";
-import type { ResidentTensor } from "./tensor.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Samples } from "./samples.ts";
+import type { StandardSchemaV1 } from "./standard-schema.ts";
 import type { Store } from "./store.ts";
 import type { Target } from "./target.ts";
+import type { ResidentTensor } from "./tensor.ts";
 import type { GraphView } from "./view.ts";
+import type { Weight } from "./weight.ts";
 
 /** The version of this contract. A pass says which it was written for, and a host refuses what it does not know. */
 export const PASS_API_VERSION = 1;
@@ -111,9 +111,13 @@ export function definePass<S extends StandardSchemaV1 = StandardSchemaV1<Record<
 ): PassFactory<S> {
   const { name, apiVersion, options: schema, needs = [], observe } = definition;
   if (apiVersion !== PASS_API_VERSION)
-    throw failure("core/api-version", `${name} is written for version ${apiVersion} of the pass contract, this core has ${PASS_API_VERSION}`, {
-      hint: apiVersion > PASS_API_VERSION ? "Update @pare/core." : `Update ${name}.`,
-    });
+    throw failure(
+      "core/api-version",
+      `${name} is written for version ${apiVersion} of the pass contract, this core has ${PASS_API_VERSION}`,
+      {
+        hint: apiVersion > PASS_API_VERSION ? "Update @pare/core." : `Update ${name}.`,
+      },
+    );
   const factory = (input?: StandardSchemaV1.InferInput<S>): Pass => {
     const options = checkOptions(name, schema, input);
     return {
@@ -134,7 +138,9 @@ function checkOptions<S extends StandardSchemaV1>(
   input: unknown,
 ): StandardSchemaV1.InferOutput<S> {
   const bad = (messages: readonly string[]) =>
-    new PareError(messages.map((m) => ({ code: "core/options", severity: "error", message: `options of ${name}: ${m}` })));
+    new PareError(
+      messages.map((m) => ({ code: "core/options", severity: "error", message: `options of ${name}: ${m}` })),
+    );
   if (!schema) {
     const given = Object.keys(input ?? {});
     if (given.length > 0) throw bad([`it has none, but was given ${given.join(", ")}`]);

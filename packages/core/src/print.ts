@@ -21,7 +21,9 @@ export interface PrintOptions {
 export function print(m: Model, { elements = 8 }: PrintOptions = {}): string {
   const tensorText = (t: Tensor) => {
     const count = t.shape.reduce((n, d) => n * d, 1);
-    return t.bytes && count <= elements && !t.dtype.startsWith("complex") ? `{${numbers(t as ResidentTensor, count)}}` : "…";
+    return t.bytes && count <= elements && !t.dtype.startsWith("complex")
+      ? `{${numbers(t as ResidentTensor, count)}}`
+      : "…";
   };
   const sparseText = (s: SparseTensor) => `sparse[${s.shape}] ${typed(s.values)} at ${typed(s.indices)}`;
   const typed = (t: Tensor) => `${t.dtype}[${t.shape}]${tensorText(t)}`;
@@ -31,7 +33,9 @@ export function print(m: Model, { elements = 8 }: PrintOptions = {}): string {
       case "float":
         return float(v as number);
       case "string":
-        return v instanceof Uint8Array ? `bytes"${[...v].map((b) => b.toString(16).padStart(2, "0")).join("")}"` : JSON.stringify(v);
+        return v instanceof Uint8Array
+          ? `bytes"${[...v].map((b) => b.toString(16).padStart(2, "0")).join("")}"`
+          : JSON.stringify(v);
       case "tensor":
         return typed(v as Tensor);
       case "graph":
@@ -59,12 +63,15 @@ export function print(m: Model, { elements = 8 }: PrintOptions = {}): string {
       const attributes = [...n.attributes].map(([k, a]) => `${id(k)}=${attributeText(a, inner)}`).join(", ");
       const op = id(n.domain === "" ? n.op : `${n.domain}.${n.op}`);
       const name = n.name && ` # ${n.name.replace(/\s+/g, " ")}`;
-      lines.push(`${list(n.outputs.map(id))} = ${op}${attributes && `<${attributes}>`}(${list(n.inputs.map(id))})${name}`);
+      lines.push(
+        `${list(n.outputs.map(id))} = ${op}${attributes && `<${attributes}>`}(${list(n.inputs.map(id))})${name}`,
+      );
     }
     const body = lines.map((line) => `${inner}${line}\n`).join("");
     return `${id(g.name || "main")} (${list(g.inputs.map(infoText))}) => (${list(g.outputs.map(infoText))}) {\n${body}${indent}}`;
   };
-  const opsets = (versions: ReadonlyMap<string, number>) => `<${list([...versions].map(([d, v]) => `${JSON.stringify(d)}: ${v}`))}>`;
+  const opsets = (versions: ReadonlyMap<string, number>) =>
+    `<${list([...versions].map(([d, v]) => `${JSON.stringify(d)}: ${v}`))}>`;
   const functions = m.functions.map((f) => `\n${functionPath(f)} ${opsets(f.opsets)} ${graphText(f.body, "")}`);
   return [opsets(m.opsets), graphText(m.graph, ""), ...functions].join("\n");
 }

@@ -1,6 +1,7 @@
 import { failure } from "./diagnostic.ts";
 import { type Edit, edit } from "./edit.ts";
-import type { Model, Node } from "./model.ts";
+import { push } from "./local.ts";
+import { type Model, type Node, operatorOf } from "./model.ts";
 import type { Tensor } from "./tensor.ts";
 import type { GraphView } from "./view.ts";
 
@@ -47,55 +48,51 @@ export interface RewriteOptions {
 export function rewrite(model: Model, rules: readonly Rule[], options: RewriteOptions = {}): Model {
   const { signal, onRewrite, maxRounds = 100 } = options;
   const byOp = new Map<string, Rule[]>();
-  for (const rule of rules) for (const op of rule.ops) byOp.set(op, [...(byOp.get(op) ?? []), rule]);
+  for (const rule of rules) for (const op of rule.ops) push(byOp, op, rule);
+  const matched = new Set<string>();
   let current = model;
   for (let round = 0; round < maxRounds; round++) {
-    const made = new Map<Rule, number>();
-    let postponed = false;
+    matched.clear();
     const next = edit(current, (e) => {
       const removed = new Set<Node>();
       const kept = new Set<Node>();
+      const isGone = (v: GraphView | undefined): boolean =>
+        v?.holder !== undefined && (removed.has(v.holder) || isGone(v.parent));
+      const attempt = (rule: Rule, n: Node, view: GraphView) => {
+        const weights: [string, Tensor][] = [];
+        const r = rule.match(n, view, {
+          fresh: e.fresh,
+          weight(base, tensor) {
+            const name = e.fresh(base);
+            weights.push([name, tensor]);
+            return name;
+          },
+        });
+        if (!r || r.remove.some((m) => removed.has(m) || kept.has(m)) || r.keep?.some((m) => removed.has(m))) return;
+        if (r.redirect && !e.replaceValue(view, ...r.redirect)) return;
+        for (const [name, tensor] of weights) e.addWeight(view, name, tensor);
+        if (r.remove.length === 0) e.insert(view, r.add ?? [], n);
+        r.remove.forEach((m, i) => {
+          e.replace(m, i === 0 ? (r.add ?? []) : []);
+          removed.add(m);
+        });
+        for (const m of r.keep ?? []) kept.add(m);
+        matched.add(rule.name);
+        onRewrite?.(rule, n, view);
+      };
       for (const view of e.view.graphs) {
-        signal?.throwIfAborted();
-        for (const n of view.graph.nodes)
-          for (const rule of byOp.get(n.domain === "" ? n.op : `${n.domain}.${n.op}`) ?? []) {
-            if (removed.has(n)) break;
-            const weights: [string, Tensor][] = [];
-            const r = rule.match(n, view, {
-              fresh: (base) => e.fresh(base),
-              weight(base, tensor) {
-                const name = e.fresh(base);
-                weights.push([name, tensor]);
-                return name;
-              },
-            });
-            if (!r) continue;
-            const clash =
-              r.remove.some((m) => removed.has(m) || kept.has(m)) || (r.keep?.some((m) => removed.has(m)) ?? false);
-            if (clash) postponed = true;
-            if (clash || !apply(e, view, r, weights)) continue;
-            for (const m of r.remove) removed.add(m);
-            for (const m of r.keep ?? []) kept.add(m);
-            made.set(rule, (made.get(rule) ?? 0) + 1);
-            onRewrite?.(rule, n, view);
-          }
+        // The graphs inside a node that goes are looked at in the next round, where they may have gone too.
+        if (isGone(view)) continue;
+        for (const n of view.graph.nodes) {
+          signal?.throwIfAborted();
+          for (const rule of byOp.get(operatorOf(n)) ?? []) if (!removed.has(n)) attempt(rule, n, view);
+        }
       }
     });
-    if (next === current && !postponed) return current;
-    if (round === maxRounds - 1)
-      throw failure("core/rewrite-endless", `rules still match after ${maxRounds} rounds: ${[...made.keys()].map((r) => r.name).join(", ")}`, {
-        hint: "Two of them may undo each other.",
-      });
+    if (next === current) return current;
     current = next;
   }
-  return current;
-}
-
-function apply(e: Edit, view: GraphView, r: Replacement, weights: readonly (readonly [string, Tensor])[]): boolean {
-  if (r.redirect && !e.replaceValue(view, ...r.redirect)) return false;
-  for (const [name, tensor] of weights) e.addWeight(view, name, tensor);
-  r.remove.forEach((n, i) => {
-    e.replace(n, i === 0 ? (r.add ?? []) : []);
+  throw failure("core/rewrite-endless", `rules still match after ${maxRounds} rounds: ${[...matched].join(", ")}`, {
+    hint: "Two of them may undo each other.",
   });
-  return true;
 }

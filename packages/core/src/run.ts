@@ -1,5 +1,6 @@
 import { type Diagnostic, failure, formatDiagnostic, isPareError, PareError } from "./diagnostic.ts";
-import type { Model } from "./model.ts";
+import { push } from "./local.ts";
+import { labelOf, type Model } from "./model.ts";
 import {
   type Facts,
   type Host,
@@ -13,7 +14,6 @@ import {
   type Statistics,
 } from "./pass.ts";
 import { verify } from "./verify.ts";
-import type { GraphView } from "./view.ts";
 
 /** One line of a coverage: what it is about, and numbers or the reason. */
 export interface CoverageEntry {
@@ -46,9 +46,19 @@ export interface RunOptions extends Host {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
   /** Gathers statistics over the samples for passes that `observe`. */
-  readonly gather?: (model: Model, wishes: readonly Observation[], host: Host, signal: AbortSignal) => Promise<Statistics>;
+  readonly gather?: (
+    model: Model,
+    wishes: readonly Observation[],
+    host: Host,
+    signal: AbortSignal,
+  ) => Promise<Statistics>;
   /** Given the model before a pass that failed, its name and options: what is needed to see the failure again. */
-  readonly onFailure?: (reproducer: { model: Model; pass: string; options: unknown; error: unknown }) => void | Promise<void>;
+  readonly onFailure?: (reproducer: {
+    model: Model;
+    pass: string;
+    options: unknown;
+    error: unknown;
+  }) => void | Promise<void>;
 }
 
 /**
@@ -73,7 +83,7 @@ export async function run(
     reports.push(made.report);
     current = made.model;
   }
-  return { model: current, report: { passes: reports, toString: () => formatReport(reports) } };
+  return { model: current, report: { passes: reports, toString: () => reports.map(formatReport).join("\n") } };
 }
 
 const flatten = (passes: readonly Pass[]): Pass[] => passes.flatMap((p) => (p.steps ? flatten(p.steps) : [p]));
@@ -103,25 +113,18 @@ async function step(pass: Pass, model: Model, options: RunOptions, signal: Abort
   const done: CoverageEntry[] = [];
   const skipped: CoverageEntry[] = [];
   const diagnostics: Diagnostic[] = [];
-  const host: Host = {
-    ...pick(options, "runtime"),
-    ...pick(options, "samples"),
-    ...pick(options, "labels"),
-    ...pick(options, "target"),
-    ...pick(options, "store"),
-  };
+  const { signal: _, onProgress, gather, onFailure, ...host } = options;
   const started = performance.now();
   try {
     const wishes = pass.observe?.(model, host) ?? [];
-    const statistics: Statistics =
-      wishes.length > 0 && options.gather ? await options.gather(model, wishes, host, signal) : new Map();
+    const statistics: Statistics = wishes.length > 0 && gather ? await gather(model, wishes, host, signal) : new Map();
     const ctx: PassContext<Need> = {
       ...host,
       host: host as Required<Host>,
       signal,
       statistics,
       progress: (n, total, unit = "nodes") =>
-        options.onProgress?.({ task: pass.name, done: n, ...(total === undefined ? {} : { total }), unit }),
+        onProgress?.({ task: pass.name, done: n, ...(total === undefined ? {} : { total }), unit }),
       done: (site, facts) => void done.push({ ...entry(site), ...(facts ? { facts } : {}) }),
       skip: (site, reason) => void skipped.push({ ...entry(site), reason }),
       diagnose: (d) => void diagnostics.push({ ...d, location: { ...d.location, pass: pass.name } }),
@@ -142,17 +145,17 @@ async function step(pass: Pass, model: Model, options: RunOptions, signal: Abort
     return { model: result, report };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    await options.onFailure?.({ model, pass: pass.name, options: pass.options, error });
+    await onFailure?.({ model, pass: pass.name, options: pass.options, error });
     throw stamp(error, pass.name);
   }
 }
 
-const pick = <K extends Need>(host: Host, key: K): Pick<Host, K> | undefined =>
-  host[key] === undefined ? undefined : ({ [key]: host[key] } as Pick<Host, K>);
-
 function stamp(error: unknown, pass: string): PareError {
   if (isPareError(error))
-    return new PareError(error.diagnostics.map((d) => ({ ...d, location: { ...d.location, pass } })), { cause: error });
+    return new PareError(
+      error.diagnostics.map((d) => ({ ...d, location: { ...d.location, pass } })),
+      { cause: error },
+    );
   return failure("core/pass-failed", error instanceof Error ? error.message : String(error), {
     location: { pass },
     hint: "This is a defect of the pass.",
@@ -161,34 +164,22 @@ function stamp(error: unknown, pass: string): PareError {
 }
 
 function entry(site: Site): Pick<CoverageEntry, "name" | "ops"> {
-  const inside = (view: GraphView, name: string) => (view.path ? `${view.path}/${name}` : name);
-  if ("tensor" in site) return { name: inside(site.view, site.name), ops: [...new Set(site.uses.map((u) => u.node.op))] };
-  const { node, view } = site;
-  return { name: inside(view, node.name || node.outputs[0] || node.op), ops: [node.op] };
+  const [name, ops] =
+    "tensor" in site ? [site.name, site.uses.map((u) => u.node.op)] : [labelOf(site.node), [site.node.op]];
+  return { name: site.view.path ? `${site.view.path}/${name}` : name, ops: [...new Set(ops)] };
 }
 
-/** `23 of 25 done; left alone: w3: is int64` for people, one line for each pass. */
-function formatReport(passes: readonly PassReport[]): string {
-  return passes
-    .map(({ pass, done, skipped, changed, diagnostics }) => {
-      const total = done.length + skipped.length;
-      const head = total === 0 ? (changed ? "changed the model" : "nothing to do") : `${done.length} of ${total} done`;
-      const reasons = groupBy(skipped, (s) => s.reason ?? "");
-      const left = [...reasons].map(([reason, list]) => {
-        const names = list.slice(0, 3).map((s) => s.name);
-        return `  left alone: ${names.join(", ")}${list.length > 3 ? ` and ${list.length - 3} more` : ""}: ${reason}`;
-      });
-      return [`${pass}: ${head}`, ...left, ...diagnostics.map((d) => `  ${formatDiagnostic(d)}`)].join("\n");
-    })
-    .join("\n");
-}
-
-function groupBy<T>(list: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of list) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
+/** `int8: 23 of 25 done`, then `left alone: w3: is int64` for each reason, and the diagnostics. */
+function formatReport({ pass, done, skipped, changed, diagnostics }: PassReport): string {
+  const total = done.length + skipped.length;
+  const reasons = new Map<string, string[]>();
+  for (const { name, reason = "" } of skipped) push(reasons, reason, name);
+  return [
+    `${pass}: ${total > 0 ? `${done.length} of ${total} done` : changed ? "changed the model" : "nothing to do"}`,
+    ...[...reasons].map(([reason, names]) => {
+      const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
+      return `  left alone: ${names.slice(0, 3).join(", ")}${more}: ${reason}`;
+    }),
+    ...diagnostics.map((d) => `  ${formatDiagnostic(d)}`),
+  ].join("\n");
 }

@@ -1,5 +1,5 @@
 import type { DType } from "./dtype.ts";
-import type { Node } from "./model.ts";
+import { type Node, operatorOf } from "./model.ts";
 import type { GraphView } from "./view.ts";
 
 /** What a target says of one node. */
@@ -28,7 +28,7 @@ export interface Target {
 
 /** Whether a target takes a node: its operator is listed and its rule accepts it. */
 export function accepts(target: Target, n: Node, view: GraphView): Verdict {
-  const name = n.domain === "" ? n.op : `${n.domain}.${n.op}`;
+  const name = operatorOf(n);
   const rule = target.operators.get(name);
   if (!rule) return { ok: false, reason: `${target.name} has no operator ${name}` };
   return rule.accepts?.(n, view) ?? { ok: true };

@@ -1,6 +1,6 @@
 import { type ByteRange, checkRange } from "./bytes.ts";
 import { failure } from "./diagnostic.ts";
-import { bytesOf, byteLengthOf, type DType, dtypeBits, elementCount, type StorageOf, storageView } from "./dtype.ts";
+import { byteLengthOf, bytesOf, type DType, dtypeBits, elementCount, type StorageOf, storageView } from "./dtype.ts";
 
 /** Tensors up to this many bytes are resident when a format reads them, so that {@link constantOf} can see them. */
 export const RESIDENT_LIMIT = 65536;
@@ -27,57 +27,42 @@ export interface ResidentTensor<D extends DType = DType> extends Tensor<D> {
 }
 
 /**
- * A tensor in memory. `data` holds stored elements (float16 as bits, see {@link StorageArray}), or plain numbers.
+ * A tensor in memory. `data` holds stored elements (float16 as bits, see {@link StorageArray}). An
+ * array of numbers has one for each element, below a byte too, and two for a complex one.
  * @throws PareError `core/tensor-size` when `data` does not fill `shape`.
  * @example tensor("float32", [2, 2], [1, 2, 3, 4])
  */
 export function tensor<D extends DType>(
   dtype: D,
   shape: readonly number[],
-  data: ArrayBufferView | readonly number[] | readonly bigint[],
+  data: ArrayBufferView | readonly (number | bigint)[],
+  key?: string,
 ): ResidentTensor<D> {
   const bytes = bytesOf(ArrayBuffer.isView(data) ? data : fromNumbers(dtype, data));
-  checkShape(dtype, shape, bytes.byteLength);
-  return {
-    dtype,
-    shape: [...shape],
-    byteLength: bytes.byteLength,
-    bytes,
-    async read(range, signal) {
-      signal?.throwIfAborted();
-      if (!range) return bytes;
-      checkRange(range, bytes.byteLength, `${dtype} tensor`);
-      return bytes.subarray(range.offset, range.offset + range.length);
-    },
-  };
+  const { byteLength } = bytes;
+  const read = async ({ offset, length }: ByteRange) => bytes.subarray(offset, offset + length);
+  return { ...lazyTensor({ dtype, shape, byteLength, read, ...(key !== undefined && { key }) }), bytes };
 }
 
 function fromNumbers(dtype: DType, data: readonly (number | bigint)[]): ArrayBufferView {
   const bits = dtypeBits[dtype];
-  if (bits < 8) {
-    const packed = new Uint8Array(byteLengthOf(dtype, data.length));
-    const per = 8 / bits;
-    data.forEach((v, i) => {
-      packed[Math.floor(i / per)]! |= (Number(v) & ((1 << bits) - 1)) << ((i % per) * bits);
-    });
-    return packed;
-  }
-  const complex = dtype.startsWith("complex") ? 2 : 1;
-  const view = storageView(dtype, new Uint8Array(byteLengthOf(dtype, data.length / complex)));
-  if (view instanceof BigInt64Array || view instanceof BigUint64Array) data.forEach((v, i) => (view[i] = BigInt(v)));
-  else data.forEach((v, i) => (view[i] = Number(v)));
+  const count = dtype.startsWith("complex") ? data.length / 2 : data.length;
+  const view = storageView(dtype, new Uint8Array(byteLengthOf(dtype, count)));
+  for (const [i, v] of data.entries())
+    if (view instanceof BigInt64Array || view instanceof BigUint64Array) view[i] = BigInt(v);
+    else if (bits >= 8) view[i] = Number(v);
+    else view[Math.floor((i * bits) / 8)]! |= (Number(v) & ((1 << bits) - 1)) << ((i * bits) % 8);
   return view;
 }
 
 function checkShape(dtype: DType, shape: readonly number[], byteLength: number): void {
   const whole = shape.every((d) => Number.isSafeInteger(d) && d >= 0);
   const count = elementCount(shape);
-  if (!whole || !Number.isSafeInteger(count))
-    throw failure("core/tensor-shape", `[${shape}] is not a shape: dimensions are whole numbers from 0`);
+  if (!whole || !Number.isSafeInteger(count)) throw failure("core/tensor-shape", `[${shape}] is no shape`);
   if (dtype !== "string" && byteLengthOf(dtype, count) !== byteLength)
     throw failure(
       "core/tensor-size",
-      `${dtype} [${shape}] takes ${byteLengthOf(dtype, count)} bytes, but ${byteLength} were given`,
+      `${dtype}[${shape}] takes ${byteLengthOf(dtype, count)} bytes, not ${byteLength}`,
     );
 }
 
@@ -96,7 +81,7 @@ export function lazyTensor<D extends DType>(spec: {
     dtype,
     shape: [...shape],
     byteLength,
-    ...(spec.key === undefined ? {} : { key: spec.key }),
+    ...(spec.key !== undefined && { key: spec.key }),
     async read(range = { offset: 0, length: byteLength }, signal) {
       signal?.throwIfAborted();
       checkRange(range, byteLength, `${dtype} tensor`);
@@ -119,12 +104,18 @@ export const dataOf = <D extends DType>(t: ResidentTensor<D>): StorageOf<D> => s
 
 /** Reads a tensor whole into memory. */
 export const resident = async <D extends DType>(t: Tensor<D>, signal?: AbortSignal): Promise<ResidentTensor<D>> =>
-  t.bytes ? (t as ResidentTensor<D>) : tensor(t.dtype, t.shape, await t.read(undefined, signal));
+  t.bytes ? (t as ResidentTensor<D>) : tensor(t.dtype, t.shape, await t.read(undefined, signal), t.key);
 
 /** A string tensor in memory. Stored as, for each element, its length in bytes (uint32) and its UTF-8 bytes. */
-export function stringTensor(shape: readonly number[], strings: readonly (string | Uint8Array)[]): ResidentTensor<"string"> {
+export function stringTensor(
+  shape: readonly number[],
+  strings: readonly (string | Uint8Array)[],
+): ResidentTensor<"string"> {
   if (strings.length !== elementCount(shape))
-    throw failure("core/tensor-size", `[${shape}] takes ${elementCount(shape)} strings, but ${strings.length} were given`);
+    throw failure(
+      "core/tensor-size",
+      `[${shape}] takes ${elementCount(shape)} strings, but ${strings.length} were given`,
+    );
   const parts = strings.map((s) => (typeof s === "string" ? new TextEncoder().encode(s) : s));
   const bytes = new Uint8Array(parts.reduce((n, p) => n + 4 + p.length, 0));
   let at = 0;

@@ -1,6 +1,6 @@
 import type { Diagnostic } from "./diagnostic.ts";
-import type { Model, Node } from "./model.ts";
-import { readsOf } from "./order.ts";
+import { producersOf, readsOf } from "./local.ts";
+import { type Graph, type Model, type Node, placeOf } from "./model.ts";
 import { type GraphView, viewOf } from "./view.ts";
 
 /**
@@ -8,60 +8,64 @@ import { type GraphView, viewOf } from "./view.ts";
  * outputs that nothing writes, operators of a domain without a version. Empty when all is well.
  */
 export function verify(model: Model): Diagnostic[] {
-  const problems = viewOf(model).graphs.flatMap(verifyView);
-  const domains = new Map<string, Node>();
-  for (const { graph } of viewOf(model).graphs)
-    for (const n of graph.nodes) if (!domains.has(n.domain)) domains.set(n.domain, n);
-  const functionDomains = new Set(model.functions.flatMap((f) => [f.domain, ...f.opsets.keys()]));
-  for (const [domain, n] of domains)
-    if (!model.opsets.has(domain) && !functionDomains.has(domain))
-      problems.push(
-        error("core/no-opset", `the model gives no version of the domain "${domain}" of ${n.op}`, { node: n.name }),
-      );
+  const { graphs } = viewOf(model);
+  const problems = graphs.flatMap((v) => verifyView(v));
+  const known = new Set([...model.opsets.keys(), ...model.functions.flatMap((f) => [f.domain, ...f.opsets.keys()])]);
+  for (const { graph, path } of graphs)
+    for (const n of graph.nodes)
+      if (!known.has(n.domain)) {
+        known.add(n.domain);
+        problems.push(error("core/no-opset", `the model gives no version of the domain "${n.domain}"`, path, n));
+      }
   return problems;
 }
 
 /** The same for one graph, without those inside it. */
-export function verifyView(view: GraphView): Diagnostic[] {
+export const verifyView = ({ graph, path, parent }: GraphView): Diagnostic[] =>
+  verifyGraph(graph, { path, outside: (v) => parent?.definer(v) !== undefined });
+
+/** The same for a graph that has a `path` and sees values `outside`; with `watched`, for these values only. */
+export function verifyGraph(
+  g: Graph,
+  at: {
+    readonly path: string;
+    readonly outside: (value: string) => boolean;
+    readonly watched?: ReadonlySet<string>;
+  },
+): Diagnostic[] {
+  const { path, outside, watched } = at;
   const problems: Diagnostic[] = [];
-  const place = view.path ? { graph: view.path } : {};
-  const { graph: g } = view;
-  const defined = new Set<string>();
-  const define = (v: string, n?: Node) => {
-    if (v === "") return;
-    if (defined.has(v))
-      problems.push(
-        error("core/duplicate-value", `the value ${v} is written twice`, { ...place, ...(n && named(n)), value: v }),
-      );
-    defined.add(v);
+  const fault = (code: string, message: string, n?: Node, v?: string) =>
+    problems.push(error(code, message, path, n, v));
+  const looked = (v: string) => v !== "" && (!watched || watched.has(v));
+  const held = (v: string) => g.weights.has(v) || g.sparseWeights.has(v);
+  const written = new Set<string>();
+  const read = (v: string, reader: string, n?: Node) => {
+    if (written.has(v) || held(v)) return;
+    const late = producersOf(g).has(v);
+    if (late || !outside(v))
+      fault("core/undefined-value", `${reader} ${v}, ${late ? "before it is" : "which is not"} written`, n, v);
   };
-  for (const v of g.inputs) define(v.name);
-  for (const v of [...g.weights.keys(), ...g.sparseWeights.keys()]) defined.add(v);
-  const outside = (v: string) => view.parent?.definer(v) !== undefined;
+  for (const { name } of g.inputs)
+    if (looked(name)) {
+      if (written.has(name)) fault("core/duplicate-value", `${name} is an input twice`, undefined, name);
+      written.add(name);
+    }
   for (const n of g.nodes) {
-    const missing = new Set<string>();
-    for (const v of readsOf(n)) if (!defined.has(v) && !outside(v)) missing.add(v);
-    for (const v of missing)
-      problems.push(
-        error(
-          "core/undefined-value",
-          view.producer(v) ? `${n.op} reads ${v} before it is written` : `${n.op} reads ${v}, which nothing writes`,
-          { ...place, ...named(n), value: v },
-        ),
-      );
-    for (const v of n.outputs) define(v, n);
+    for (const v of readsOf(n)) if (looked(v)) read(v, `${n.op} reads`, n);
+    for (const v of n.outputs)
+      if (looked(v)) {
+        if (written.has(v) || held(v)) fault("core/duplicate-value", `${v} is written twice`, n, v);
+        written.add(v);
+      }
   }
-  for (const v of g.outputs)
-    if (!defined.has(v.name) && !outside(v.name))
-      problems.push(error("core/undefined-value", `nothing writes the output ${v.name}`, { ...place, value: v.name }));
+  for (const { name } of g.outputs) if (looked(name)) read(name, "the graph gives out");
   return problems;
 }
 
-const named = (n: Node) => ({ node: n.name || n.outputs[0] || "", op: n.op });
-
-const error = (code: string, message: string, location: Diagnostic["location"] & object): Diagnostic => ({
+const error = (code: string, message: string, graph: string, n?: Node, value?: string): Diagnostic => ({
   code,
   severity: "error",
   message,
-  location,
+  location: { ...(graph && { graph }), ...(n && placeOf(n)), ...(value !== undefined && { value }) },
 });

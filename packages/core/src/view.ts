@@ -1,14 +1,22 @@
-import { attribute, type FunctionDef, type Graph, type Model, type Node, subgraphsOf, type ValueInfo } from "./model.ts";
+import { capturesOf, defines, holdersOf, infosOf, producersOf, push, type Read, readersOf, recall } from "./local.ts";
+import {
+  attribute,
+  type FunctionDef,
+  type Graph,
+  labelOf,
+  type Model,
+  type Node,
+  subgraphsOf,
+  type ValueInfo,
+} from "./model.ts";
 import { type ResidentTensor, type Tensor, tensor } from "./tensor.ts";
 
 /** One place where a value is read: input `index` of `node`, in `view` (this graph or one inside it). */
-export interface Use {
+export interface Use extends Read {
   readonly view: GraphView;
-  readonly node: Node;
-  readonly index: number;
 }
 
-/** A graph with its surroundings and an index of who writes and who reads each value. Made once for a model. */
+/** A graph with its surroundings and an index of who writes and who reads each value. */
 export interface GraphView {
   readonly graph: Graph;
   /** `""` for the main graph, `If_3/then_branch`, `function ai.acme.Mish`. */
@@ -19,7 +27,7 @@ export interface GraphView {
   readonly children: readonly GraphView[];
   /** The node of this graph that writes `value`. */
   producer(value: string): Node | undefined;
-  /** All reads of a value that this graph defines, those in graphs inside it included, in order. Outputs are not reads. */
+  /** All reads of a value by nodes of this graph and of those inside it. Outputs of graphs are not among them. */
   uses(value: string): readonly Use[];
   /** Whether `value` is an output of this graph. */
   isOutput(value: string): boolean;
@@ -31,7 +39,10 @@ export interface GraphView {
   constant(value: string): Tensor | undefined;
 }
 
-/** All graphs of a model, each before those inside it: the main graph, subgraphs, bodies of functions. */
+/**
+ * All graphs of a model, each before those inside it: the main graph, subgraphs, bodies of functions. A graph object
+ * that stands in several places has one view, and is edited as one.
+ */
 export interface ModelView {
   readonly model: Model;
   readonly main: GraphView;
@@ -41,13 +52,10 @@ export interface ModelView {
 }
 
 const views = new WeakMap<Model, ModelView>();
+const constants = new WeakMap<Node, Tensor>();
 
 /** The index of a model, remembered for as long as the model lives. */
-export function viewOf(model: Model): ModelView {
-  let view = views.get(model);
-  if (!view) views.set(model, (view = buildView(model)));
-  return view;
-}
+export const viewOf = (model: Model): ModelView => recall(views, model, buildView);
 
 /** A value's constant, when its bytes are in memory. */
 export function constantOf(view: GraphView, value: string): ResidentTensor | undefined {
@@ -58,14 +66,19 @@ export function constantOf(view: GraphView, value: string): ResidentTensor | und
 /** The tensor that a `Constant` node holds in whichever attribute. */
 export function constantNodeValue(n: Node): Tensor | undefined {
   if (n.op !== "Constant" || n.domain !== "") return undefined;
-  const t = attribute(n, "value", "tensor");
-  if (t) return t;
-  for (const [name, a] of n.attributes) {
-    if (name === "value_float" && a.type === "float") return tensor("float32", [], [a.value]);
-    if (name === "value_int" && a.type === "int") return tensor("int64", [], [BigInt(a.value)]);
-    if (name === "value_floats" && a.type === "floats") return tensor("float32", [a.value.length], a.value);
-    if (name === "value_ints" && a.type === "ints") return tensor("int64", [a.value.length], a.value.map(BigInt));
-  }
+  const held = attribute(n, "value", "tensor") ?? constants.get(n);
+  if (held) return held;
+  for (const [name, a] of n.attributes)
+    if (
+      name === `value_${a.type}` &&
+      (a.type === "float" || a.type === "floats" || a.type === "int" || a.type === "ints")
+    ) {
+      const dtype = a.type.startsWith("f") ? "float32" : "int64";
+      const made =
+        typeof a.value === "object" ? tensor(dtype, [a.value.length], a.value) : tensor(dtype, [], [a.value]);
+      constants.set(n, made);
+      return made;
+    }
   return undefined;
 }
 
@@ -73,75 +86,74 @@ export const functionPath = (f: FunctionDef): string =>
   `function ${f.domain}.${f.name}${f.overload && `:${f.overload}`}`;
 
 function buildView(model: Model): ModelView {
-  const graphs: GraphView[] = [];
-  const holders = new Map<Node, GraphView>();
+  const seen = new Map<Graph, GraphView>();
   const enter = (g: Graph, path: string, parent?: GraphView, holder?: Node): GraphView => {
+    const known = seen.get(g);
+    if (known) return known;
     const made = graphView(g, path, parent, holder);
-    graphs.push(made);
-    for (const n of g.nodes) {
-      holders.set(n, made);
+    seen.set(g, made);
+    const children = new Set<GraphView>();
+    for (const n of holdersOf(g))
       for (const inner of subgraphsOf(n))
-        made.children.push(
-          enter(inner.graph, `${path && `${path}/`}${n.name || n.outputs[0] || n.op}/${inner.attribute}`, made, n),
-        );
-    }
+        children.add(enter(inner.graph, `${path && `${path}/`}${labelOf(n)}/${inner.attribute}`, made, n));
+    made.children = [...children];
     return made;
   };
   const main = enter(model.graph, "");
   for (const f of model.functions) enter(f.body, functionPath(f));
-  return { model, main, graphs, of: (n) => holders.get(n) };
+  const graphs = [...seen.values()];
+  /** Nodes that are not found by what they write in the main graph. */
+  let others: Map<Node, GraphView> | undefined;
+  const writesMain = (n: Node) => n.outputs.some((v) => main.producer(v) === n);
+  return {
+    model,
+    main,
+    graphs,
+    of(n) {
+      if (writesMain(n)) return main;
+      if (!others) {
+        others = new Map();
+        for (const v of graphs) for (const m of v.graph.nodes) if (v !== main || !writesMain(m)) others.set(m, v);
+      }
+      return others.get(n);
+    },
+  };
 }
 
-function graphView(g: Graph, path: string, parent?: GraphView, holder?: Node): GraphView & { children: GraphView[] } {
-  const producers = lazily(() => {
-    const map = new Map<string, Node>();
-    for (const n of g.nodes) for (const out of n.outputs) if (out !== "") map.set(out, n);
-    return map;
-  });
-  const inputs = lazily(() => new Map(g.inputs.map((v) => [v.name, v])));
-  const outputs = lazily(() => new Map(g.outputs.map((v) => [v.name, v])));
-  const defines = (v: string) =>
-    producers().has(v) || g.weights.has(v) || inputs().has(v) || g.sparseWeights.has(v);
-  const uses = lazily(() => {
-    const map = new Map<string, Use[]>();
-    const collect = (view: GraphView, hidden: (v: string) => boolean) => {
-      for (const n of view.graph.nodes)
-        n.inputs.forEach((v, index) => {
-          if (v === "" || hidden(v)) return;
-          const list = map.get(v);
-          if (list) list.push({ view, node: n, index });
-          else map.set(v, [{ view, node: n, index }]);
-        });
-      for (const child of view.children) collect(child, (v) => hidden(v) || child.definer(v) === child);
-    };
-    collect(self, () => false);
-    return map;
-  });
-  const constants = new Map<string, Tensor | undefined>();
-  const self: GraphView & { children: GraphView[] } = {
+function graphView(g: Graph, path: string, parent?: GraphView, holder?: Node) {
+  const uses = new Map<string, readonly Use[]>();
+  let capturing: Map<string, GraphView[]> | undefined;
+  const insideOf = (v: string): readonly GraphView[] => {
+    if (!capturing) {
+      capturing = new Map();
+      for (const child of self.children) for (const name of capturesOf(child.graph)) push(capturing, name, child);
+    }
+    return capturing.get(v) ?? [];
+  };
+  const self: GraphView & { children: readonly GraphView[] } = {
     graph: g,
     path,
-    ...(parent ? { parent } : {}),
-    ...(holder ? { holder } : {}),
+    ...(parent && { parent }),
+    ...(holder && { holder }),
     children: [],
-    producer: (v) => producers().get(v),
-    uses: (v) => uses().get(v) ?? [],
-    isOutput: (v) => outputs().has(v),
-    definer: (v) => (defines(v) ? self : parent?.definer(v)),
-    info: (v) => g.types.get(v) ?? inputs().get(v) ?? outputs().get(v),
+    producer: (v) => producersOf(g).get(v),
+    uses(v) {
+      let all = uses.get(v);
+      if (!all) {
+        const own = (readersOf(g).get(v) ?? []).map(({ node, index }): Use => ({ view: self, node, index }));
+        uses.set(v, (all = own.concat(insideOf(v).flatMap((child) => child.uses(v)))));
+      }
+      return all;
+    },
+    isOutput: (v) => infosOf(g.outputs).has(v),
+    definer: (v) => (defines(g, v) ? self : parent?.definer(v)),
+    info: (v) => g.types.get(v) ?? infosOf(g.inputs).get(v) ?? infosOf(g.outputs).get(v),
     constant(v) {
-      if (!defines(v)) return parent?.constant(v);
-      if (constants.has(v)) return constants.get(v);
-      const made = producers().get(v);
-      const found = inputs().has(v) ? undefined : (g.weights.get(v) ?? (made && constantNodeValue(made)));
-      constants.set(v, found);
-      return found;
+      if (!defines(g, v)) return parent?.constant(v);
+      if (infosOf(g.inputs).has(v)) return undefined;
+      const made = self.producer(v);
+      return g.weights.get(v) ?? (made && constantNodeValue(made));
     },
   };
   return self;
-}
-
-function lazily<T>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => (made ??= make());
 }
