@@ -41,7 +41,7 @@ export function arity(n: Node, ctx: AdaptContext, min: number, max: number, maxO
 }
 
 /** An attribute's value, checked to be of its kind. */
-export function valueOf<K extends AttributeKind>(
+export function attributeOf<K extends AttributeKind>(
   n: Node,
   ctx: AdaptContext,
   name: string,
@@ -56,7 +56,7 @@ export function valueOf<K extends AttributeKind>(
 
 /** A list of integers, checked to be of `length`, if given. */
 export function listOf(n: Node, ctx: AdaptContext, name: string, length?: number): readonly number[] | undefined {
-  const list = valueOf(n, ctx, name, "ints")?.map(Number);
+  const list = attributeOf(n, ctx, name, "ints")?.map(Number);
   if (list && !list.every(Number.isSafeInteger)) throw malformed(ctx, n, `${name} holds what is no index`);
   if (list && length !== undefined && list.length !== length)
     throw malformed(ctx, n, `${name} has ${list.length} elements where ${length} belong`);

@@ -3,9 +3,9 @@ import {
   type AdaptContext,
   type Adapter,
   type AdapterTable,
+  attributeOf,
   listOf,
   noAdapter,
-  valueOf,
   withAttributes,
   withInputs,
 } from "./adapt.ts";
@@ -15,12 +15,12 @@ const noHint: Adapter = (n) => withAttributes(n, { consumed_inputs: undefined })
 
 /** Broadcasting was asked for until 6; asked for without an axis it is what 7 always does. */
 const broadcast: Adapter = (n, ctx) => {
-  if (valueOf(n, ctx, "axis", "int") !== undefined) throw noAdapter(ctx, n, "it broadcasts along an axis");
+  if (attributeOf(n, ctx, "axis", "int") !== undefined) throw noAdapter(ctx, n, "it broadcasts along an axis");
   return withAttributes(n, { broadcast: undefined, axis: undefined });
 };
 
 const inference: Adapter = (n, ctx) => {
-  if (Number(valueOf(n, ctx, "is_test", "int") ?? 0) !== 1) throw noAdapter(ctx, n, "it is in training mode");
+  if (Number(attributeOf(n, ctx, "is_test", "int") ?? 0) !== 1) throw noAdapter(ctx, n, "it is in training mode");
   return withAttributes(n, { is_test: undefined });
 };
 
@@ -56,7 +56,7 @@ const entries: readonly [string, [number, Adapter]][] = [
     [
       4,
       (n: Node, ctx: AdaptContext) =>
-        valueOf(n, ctx, "axis", "int") === undefined ? withAttributes(n, { axis: attr.int(1) }) : n,
+        attributeOf(n, ctx, "axis", "int") === undefined ? withAttributes(n, { axis: attr.int(1) }) : n,
     ],
   ],
   [

@@ -4,9 +4,9 @@ import {
   type Adapter,
   type AdapterTable,
   arity,
+  attributeOf,
   listOf,
   noAdapter,
-  valueOf,
   withAttributes,
   withInputs,
 } from "./adapt.ts";
@@ -33,7 +33,7 @@ const listToInput =
  */
 const softmax: Adapter = (n, ctx) => {
   arity(n, ctx, 1, 1);
-  const axis = Number(valueOf(n, ctx, "axis", "int") ?? 1);
+  const axis = Number(attributeOf(n, ctx, "axis", "int") ?? 1);
   const x = n.inputs[0]!;
   const rank = ctx.rank(x) ?? ctx.rank(n.outputs[0]!);
   if (rank !== undefined && (axis > rank || axis < -rank))
@@ -55,7 +55,7 @@ const clip: Adapter = (n, ctx) => {
   arity(n, ctx, 1, 1);
   const nodes: Node[] = [];
   const bound = (attribute: "min" | "max") => {
-    const limit = valueOf(n, ctx, attribute, "float");
+    const limit = attributeOf(n, ctx, attribute, "float");
     if (limit === undefined) return undefined;
     const made = ctx.scalarLike(name(n, attribute), n.inputs[0]!, limit);
     nodes.push(...made.nodes);
@@ -76,7 +76,7 @@ const pad: Adapter = (n, ctx) => {
   const rank = ctx.rank(n.inputs[0]!);
   if (rank !== undefined && pads.length !== 2 * rank)
     throw noAdapter(ctx, n, `it has ${pads.length} pads for ${rank} dimensions`);
-  const value = valueOf(n, ctx, "value", "float") ?? 0;
+  const value = attributeOf(n, ctx, "value", "float") ?? 0;
   const bare = withAttributes(n, { pads: undefined, value: undefined });
   const fill = value === 0 ? { name: undefined, nodes: [] } : ctx.scalarLike(name(n, "value"), n.inputs[0]!, value);
   return [...fill.nodes, withInputs(bare, [n.inputs[0], ctx.constant(name(n, "pads"), axesTensor(pads)), fill.name])];
@@ -97,7 +97,7 @@ const slice: Adapter = (n, ctx) => {
 
 const dropout: Adapter = (n, ctx) => {
   arity(n, ctx, 1, 1, 2);
-  const ratio = valueOf(n, ctx, "ratio", "float") ?? 0.5;
+  const ratio = attributeOf(n, ctx, "ratio", "float") ?? 0.5;
   const bare = withAttributes(n, { ratio: undefined });
   return withInputs(bare, [n.inputs[0], ctx.constant(name(n, "ratio"), tensor("float32", [], [ratio]))]);
 };
@@ -118,7 +118,7 @@ const resize: Adapter = (n, ctx) => {
 
 const upsampleScales: Adapter = (n, ctx) => {
   arity(n, ctx, 1, 1);
-  const scales = valueOf(n, ctx, "scales", "floats");
+  const scales = attributeOf(n, ctx, "scales", "floats");
   if (!scales) throw noAdapter(ctx, n, "it has no scales");
   const rank = ctx.rank(n.inputs[0]!);
   if (rank !== undefined && scales.length !== rank)
@@ -130,7 +130,7 @@ const upsampleScales: Adapter = (n, ctx) => {
 /** Until 12 an input that was not wanted was an empty tensor; from 13 on it is left out. */
 const resizeEmpty: Adapter = (n, ctx) => {
   arity(n, ctx, 1, 4);
-  if (valueOf(n, ctx, "coordinate_transformation_mode", "string") === "tf_half_pixel_for_nn")
+  if (attributeOf(n, ctx, "coordinate_transformation_mode", "string") === "tf_half_pixel_for_nn")
     throw noAdapter(ctx, n, "the coordinate mode tf_half_pixel_for_nn no longer exists");
   const empty = (v: string) => v !== "" && (ctx.view.constant(v)?.shape.includes(0) ?? false);
   return withInputs(
@@ -158,7 +158,7 @@ const refuse =
 const withDefault =
   (attribute: string, value: string): Adapter =>
   (n, ctx) =>
-    valueOf(n, ctx, attribute, "string") === undefined ? withAttributes(n, { [attribute]: attr.string(value) }) : n;
+    attributeOf(n, ctx, attribute, "string") === undefined ? withAttributes(n, { [attribute]: attr.string(value) }) : n;
 
 const reduce: Adapter = listToInput("axes", 1);
 
@@ -173,7 +173,7 @@ export const adapters: AdapterTable = new Map<string, readonly (readonly [number
       [
         9,
         (n: Node, ctx: AdaptContext) => {
-          if (Number(valueOf(n, ctx, "spatial", "int") ?? 1) !== 1)
+          if (Number(attributeOf(n, ctx, "spatial", "int") ?? 1) !== 1)
             throw noAdapter(ctx, n, "its statistics are not by channel");
           return withAttributes(n, { spatial: undefined });
         },
@@ -189,7 +189,7 @@ export const adapters: AdapterTable = new Map<string, readonly (readonly [number
         20,
         (n: Node, ctx: AdaptContext) => {
           arity(n, ctx, 1, 2);
-          const axis = tensor("int64", [], [BigInt(valueOf(n, ctx, "axis", "int") ?? 1)]);
+          const axis = tensor("int64", [], [BigInt(attributeOf(n, ctx, "axis", "int") ?? 1)]);
           return withInputs(withAttributes(n, { axis: undefined }), [
             n.inputs[0],
             n.inputs[1],
@@ -206,7 +206,7 @@ export const adapters: AdapterTable = new Map<string, readonly (readonly [number
       [
         20,
         (n: Node, ctx: AdaptContext) => {
-          const mode = valueOf(n, ctx, "mode", "string");
+          const mode = attributeOf(n, ctx, "mode", "string");
           const renamed = new Map<unknown, string>([
             ["bilinear", "linear"],
             ["bicubic", "cubic"],
@@ -257,7 +257,7 @@ export const adapters: AdapterTable = new Map<string, readonly (readonly [number
         10,
         (n: Node, ctx: AdaptContext) => {
           arity(n, ctx, 1, 1, 2);
-          const k = valueOf(n, ctx, "k", "int");
+          const k = attributeOf(n, ctx, "k", "int");
           if (k === undefined) throw noAdapter(ctx, n, "it has no k");
           const made = ctx.constant(name(n, "k"), tensor("int64", [1], [BigInt(k)]));
           return withInputs(withAttributes(n, { k: undefined }), [n.inputs[0], made]);

@@ -44,57 +44,45 @@ function encodeMessage(o: Out, plan: Plan, m: Readonly<Record<string, unknown>>)
 
 function encodeField(o: Out, field: Field, value: unknown): void {
   const { type, number } = field;
+  const before = o.size;
   switch (type) {
-    case "message": {
-      const before = o.size;
-      encodeMessage(o, field.plan!, value as Readonly<Record<string, unknown>>);
-      return header(o, number, o.size - before);
-    }
-    case "string": {
-      const text = value as string;
-      const before = o.size;
-      if (!ascii(o, text)) put(o, bytesOfText(text));
-      return header(o, number, o.size - before);
-    }
     case "int32":
     case "int64":
       integer(o, value as Int);
-      return integer(o, number * 8);
+      integer(o, number * 8);
+      return;
     case "float": {
-      if (!field.repeated) {
-        room(o, 4);
-        put(o, asBytes(value instanceof Float32Array ? value : Float32Array.of(value as number)));
-        return integer(o, number * 8 + 5);
-      }
-      const all = value as Float32Array;
-      const flat = asBytes(all);
-      for (let i = all.length - 1; i >= 0; i--) {
-        put(o, flat.subarray(4 * i, 4 * i + 4));
+      const flat = asBytes(value instanceof Float32Array ? value : Float32Array.of(value as number));
+      for (let i = flat.length - 4; i >= 0; i -= 4) {
+        put(o, flat.subarray(i, i + 4));
         integer(o, number * 8 + 5);
       }
       return;
     }
+    case "message":
+      encodeMessage(o, field.plan!, value as Readonly<Record<string, unknown>>);
+      break;
+    case "string":
+      if (!ascii(o, value as string)) put(o, bytesOfText(value as string));
+      break;
     case "bytes":
     case "raw":
       put(o, value as Payload);
-      return header(o, number, (value as Payload).byteLength);
+      break;
     case "floats":
     case "doubles":
     case "varints":
       if ((value as Payload).byteLength === 0) return;
       put(o, value as Payload);
-      return header(o, number, (value as Payload).byteLength);
+      break;
     default:
-      return type satisfies never;
+      (type) satisfies never;
   }
+  integer(o, o.size - before);
+  integer(o, number * 8 + 2);
 }
 
 const asBytes = (view: Float32Array) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-
-function header(o: Out, number: number, length: number): void {
-  integer(o, length);
-  integer(o, number * 8 + 2);
-}
 
 function put(o: Out, payload: Payload): void {
   if (isMemory(payload) && payload.length < BY_REFERENCE) {

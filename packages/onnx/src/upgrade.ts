@@ -12,7 +12,6 @@ import {
   node,
   type Tensor,
   tensor,
-  viewOf,
 } from "@pare/core";
 import type { AdaptContext, Adapter } from "./adapt.ts";
 import { adapters } from "./adapters.ts";

@@ -53,8 +53,10 @@ export async function load(r: Reader, at: number, length: number): Promise<void>
   const sequential = at <= r.start + r.window.length;
   r.ahead = sequential ? Math.min(2 * r.ahead, 1 << 20) : 4096;
   const size = Math.min(Math.max(length, r.ahead), r.source.byteLength - at);
-  r.window = await r.source.read({ offset: at, length: size }, r.signal);
-  r.view = new DataView(r.window.buffer, r.window.byteOffset, r.window.byteLength);
+  const { buffer, byteOffset, byteLength } = await r.source.read({ offset: at, length: size }, r.signal);
+  // Not as a Buffer, if it is one: its slice does not copy.
+  r.window = new Uint8Array(buffer, byteOffset, byteLength);
+  r.view = new DataView(buffer, byteOffset, byteLength);
   r.start = at;
   r.pos = 0;
 }
@@ -130,11 +132,14 @@ const NOT_ONNX = "The file is damaged, or not an ONNX model.";
 export function skip(r: Reader, tag: number, end: number, depth = 0): void {
   switch (tag & 7) {
     case 0:
-      return varint(r, end);
+      varint(r, end);
+      return;
     case 1:
-      return step(r, 8, end);
+      step(r, 8, end);
+      return;
     case 2:
-      return step(r, lengthOf(r, end), end);
+      step(r, lengthOf(r, end), end);
+      return;
     case 3:
       if (depth > MAX_DEPTH) throw error(r, "onnx/too-deep", `groups are nested more than ${MAX_DEPTH} deep`);
       for (;;) {
@@ -146,7 +151,8 @@ export function skip(r: Reader, tag: number, end: number, depth = 0): void {
         skip(r, inner, end, depth + 1);
       }
     case 5:
-      return step(r, 4, end);
+      step(r, 4, end);
+      return;
     default:
       throw error(r, "onnx/tag", `a field has wire type ${tag & 7}, which does not exist`, NOT_ONNX);
   }
