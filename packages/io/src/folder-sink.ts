@@ -7,6 +7,11 @@ import { closedFile, duplicateFile, openFile } from "./memory.ts";
 import { containedPath } from "./sibling.ts";
 import { createTemporary, sweep, syncFolder, temporaryName, writeAt } from "./temporary.ts";
 
+export interface FolderSinkOptions {
+  /** Whether the bytes must be on the disk before they appear (fsync). Not so for what need not outlive the machine. */
+  readonly durable?: boolean;
+}
+
 interface Draft {
   readonly name: string;
   readonly target: string;
@@ -26,7 +31,7 @@ interface Draft {
  * killed are removed by the next sink in the same folder.
  * @throws PareError `io/file-name`, `io/symlink`, `io/denied`, `io/full`, …
  */
-export function folderSink(dir: string | URL): FileSink {
+export function folderSink(dir: string | URL, { durable = true }: FolderSinkOptions = {}): FileSink {
   const folder = resolve(pathOf(dir));
   const drafts = new Map<string, Draft>();
   const made: string[] = [];
@@ -73,9 +78,10 @@ export function folderSink(dir: string | URL): FileSink {
           },
           async close() {
             if (closing) return closing;
-            await handle.sync().catch((error) => {
-              throw fileFailure(error, target);
-            });
+            if (durable)
+              await handle.sync().catch((error) => {
+                throw fileFailure(error, target);
+              });
             await draft.close();
             draft.closed = true;
           },
@@ -87,7 +93,7 @@ export function folderSink(dir: string | URL): FileSink {
     async commit() {
       for (const draft of drafts.values()) if (!draft.closed) throw openFile(draft.name);
       for (const { name } of drafts.values()) await containedPath(folder, name, true);
-      await place([...drafts.values()]);
+      await place([...drafts.values()], durable);
       drafts.clear();
       made.length = 0;
     },
@@ -110,7 +116,7 @@ export async function writeFileAtomic(path: string | URL, contents: Uint8Array |
   }
 }
 
-async function place(drafts: readonly Draft[]): Promise<void> {
+async function place(drafts: readonly Draft[], durable: boolean): Promise<void> {
   const undo: (() => Promise<void>)[] = [];
   const old: string[] = [];
   try {
@@ -136,5 +142,5 @@ async function place(drafts: readonly Draft[]): Promise<void> {
     throw error;
   }
   for (const path of old) await rm(path, { force: true });
-  for (const path of new Set(drafts.map((d) => dirname(d.target)))) await syncFolder(path);
+  if (durable) for (const path of new Set(drafts.map((d) => dirname(d.target)))) await syncFolder(path);
 }

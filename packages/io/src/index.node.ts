@@ -4,7 +4,7 @@ import { fileSource, pathOf } from "./file.ts";
 import { openAny, type SourceLike } from "./source.ts";
 
 export { checkFileName } from "./file-name.ts";
-export { folderSink, writeFileAtomic } from "./folder-sink.ts";
+export { type FolderSinkOptions, folderSink, writeFileAtomic } from "./folder-sink.ts";
 export { folderStore } from "./folder-store.ts";
 export { type MemorySink, memorySink, memoryStore } from "./memory.ts";
 export { readNpy } from "./npy.ts";

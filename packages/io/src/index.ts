@@ -28,8 +28,12 @@ export function siblingOpener(path: string | URL): (name: string) => Promise<Byt
   throw noFiles(`files beside ${path} were asked for`, "Pass an http(s) URL, or open the files from Blobs.");
 }
 
+export interface FolderSinkOptions {
+  readonly durable?: boolean;
+}
+
 /** Node only. */
-export function folderSink(dir: string | URL): FileSink {
+export function folderSink(dir: string | URL, _options?: FolderSinkOptions): FileSink {
   throw noFiles(`${dir} is a folder`, "Write to memorySink().");
 }
 

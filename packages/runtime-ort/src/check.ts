@@ -1,0 +1,66 @@
+import { type Diagnostic, type Dim, PareError, type ResidentTensor, type ValueInfo, type Values } from "@pare/core";
+
+/** A fed input and its name. */
+export type Feeds = ReadonlyMap<string, ResidentTensor>;
+
+/**
+ * Checks what is fed against what the model says of its inputs: names, element types, ranks and dimensions, equal
+ * symbols equal numbers. All problems come in one error.
+ * @throws PareError `ort/input`
+ */
+export function checkInputs(inputs: readonly ValueInfo[], optional: (name: string) => boolean, given: Values): Feeds {
+  const problems: Diagnostic[] = [];
+  const problem = (value: string, message: string, hint?: string) =>
+    problems.push({ code: "ort/input", severity: "error", message, location: { value }, ...(hint ? { hint } : {}) });
+  const feeds = new Map<string, ResidentTensor>();
+  const symbols = new Map<string, { size: number; by: string }>();
+  const known = new Set(inputs.map((i) => i.name));
+  for (const name of Object.keys(given))
+    if (!known.has(name)) problem(name, "the model has no such input", `It has ${[...known].join(", ") || "none"}.`);
+
+  for (const { name, type } of inputs) {
+    const t = Object.hasOwn(given, name) ? given[name] : undefined;
+    if (!t) {
+      if (!optional(name)) problem(name, "the input is missing");
+      continue;
+    }
+    feeds.set(name, t);
+    if (!t.bytes) problem(name, "the value is not in memory", "Read it with resident().");
+    if (type?.kind !== "tensor") continue;
+    if (t.dtype !== type.dtype) problem(name, `the input takes ${type.dtype}, but ${t.dtype} was given`);
+    if (!type.shape) continue;
+    const want = `[${type.shape.map((d) => d ?? "?").join(", ")}]`;
+    if (t.shape.length !== type.shape.length) {
+      problem(name, `the input takes ${want}, but [${t.shape.join(", ")}] was given`);
+      continue;
+    }
+    type.shape.forEach((dim, i) => {
+      const size = t.shape[i]!;
+      if (typeof dim === "number" && dim !== size)
+        problem(name, `dimension ${i} of the input is ${dim} in ${want}, but ${size} in [${t.shape.join(", ")}]`);
+      if (!isSymbol(dim)) return;
+      const bound = symbols.get(dim);
+      if (!bound) symbols.set(dim, { size, by: name });
+      else if (bound.size !== size)
+        problem(name, `dimension ${i} of the input, ${dim}, is ${size}, but ${bound.size} in ${bound.by}`);
+    });
+  }
+  if (problems.length > 0) throw new PareError(problems);
+  return feeds;
+}
+
+/** A dimension with a name that means something; "?" is what some exporters write for every unknown one. */
+const isSymbol = (dim: Dim): dim is string => typeof dim === "string" && dim !== "" && dim !== "?";
+
+/** The numbers that inputs give to the symbols in their shapes. */
+export function symbolsOf(inputs: readonly ValueInfo[], feeds: Feeds): ReadonlyMap<string, number> {
+  const symbols = new Map<string, number>();
+  for (const { name, type } of inputs) {
+    const t = feeds.get(name);
+    if (t && type?.kind === "tensor")
+      type.shape?.forEach((dim, i) => {
+        if (isSymbol(dim)) symbols.set(dim, t.shape[i]!);
+      });
+  }
+  return symbols;
+}

@@ -1,0 +1,84 @@
+/** The build for Node: onnxruntime-node, in a process of its own; and onnxruntime-web. */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { failure, type Model, type PrepareOptions } from "@pare/core";
+import { temporaryFolder } from "@pare/io";
+import { openOnnx } from "@pare/onnx";
+import { isolatedEngine } from "./isolated.ts";
+import { localEngine, namespaceOf, type OrtModule } from "./local.ts";
+import type { OrtFileRuntime, OrtOptions, OrtRuntime, OrtSession } from "./options.ts";
+import { resolveEngine, versionAbove } from "./resolve.ts";
+import { openSession } from "./session.ts";
+import { storeInFolder } from "./stored.node.ts";
+import { engineOptions, memoryRuntime, noEngine, versionOf } from "./web.ts";
+
+export type { OrtModule } from "./local.ts";
+export type { Latency, MeasureOptions, OrtFileRuntime, OrtOptions, OrtRuntime, OrtSession } from "./options.ts";
+
+/**
+ * ONNX Runtime as a runtime. By default onnxruntime-node in a child process for each session: models are streamed to a
+ * private temporary folder and opened by path; an abort, a time-out or a crash ends the child and nothing else.
+ * @throws PareError `ort/options`; later `ort/no-engine`, `ort/refused` (the engine refuses the model), `ort/failed` (a run),
+ * `ort/crashed`, `ort/timeout`, `ort/input`, `ort/output`, `ort/tap`, `ort/state`, `ort/state-lost`, `ort/dtype`, `ort/closed`
+ * @example
+ * const session = await ort().prepareFile("classifier.onnx");
+ * const { logits } = await session.run({ image });
+ * await session.close();
+ */
+export function ort(options: OrtOptions & { readonly engine: "web" }): OrtRuntime;
+export function ort(options?: OrtOptions): OrtFileRuntime;
+export function ort(options: OrtOptions = {}): OrtRuntime | OrtFileRuntime {
+  const { engine = "node", module } = options;
+  const name = typeof module === "string" ? module : `onnxruntime-${engine}`;
+  const load = async (): Promise<OrtModule> => {
+    if (typeof module === "object") return namespaceOf(module);
+    const path = resolveEngine(name);
+    try {
+      return namespaceOf((await import(pathToFileURL(path).href)) as object);
+    } catch (cause) {
+      throw noEngine(name, cause);
+    }
+  };
+  const isolate = options.isolate ?? (engine === "node" && typeof module !== "object");
+  if (isolate && (engine === "web" || typeof module === "object"))
+    throw failure("ort/options", "onnxruntime-web and modules that are loaded already run in this process only", {
+      hint: "Leave isolate out.",
+    });
+  if (engine === "web") return memoryRuntime(name, load, options);
+
+  const prepare = async (
+    from: Model | { readonly path: string },
+    prepareOptions: PrepareOptions,
+    close?: () => Promise<void>,
+  ): Promise<OrtSession> => {
+    prepareOptions.signal?.throwIfAborted();
+    const path = isolate ? resolveEngine(name) : undefined;
+    const here = isolate ? undefined : await load();
+    const folder = "path" in from ? undefined : await temporaryFolder();
+    return openSession({
+      start: () => (here ? localEngine(here) : isolatedEngine(path!, folder?.path)),
+      from: "path" in from ? { stored: fileAsIs(from.path) } : { model: from, store: storeInFolder(folder!.path) },
+      engineOptions: engineOptions(options, prepareOptions, !isolate),
+      options: prepareOptions,
+      async dispose() {
+        await folder?.remove();
+        await close?.();
+      },
+    });
+  };
+  return {
+    name,
+    async version() {
+      return typeof module === "object" ? versionOf(namespaceOf(module)) : versionAbove(resolveEngine(name));
+    },
+    prepare: (model, prepareOptions = {}) => prepare(model, prepareOptions),
+    async prepareFile(path, prepareOptions = {}) {
+      if (!prepareOptions.taps?.length) return prepare({ path: resolve(path) }, prepareOptions);
+      const { signal } = prepareOptions;
+      const source = await openOnnx(path, { upgrade: false, ...(signal ? { signal } : {}) });
+      return prepare(source.model, prepareOptions, source.close);
+    },
+  };
+}
+
+const fileAsIs = (path: string) => ({ byteLength: 0, variant: async () => ({ path }) });
