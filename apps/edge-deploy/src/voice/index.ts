@@ -1,0 +1,11 @@
+export {
+  decisionAgreement,
+  type Detector,
+  framesOf,
+  SPEECH,
+  sileroLegacy,
+  sileroV5,
+  speechProbabilities,
+  truthAgreement,
+} from "./detector.ts";
+export { SAMPLE_RATE, type Signal, synthesise } from "./signal.ts";
