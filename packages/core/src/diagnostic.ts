@@ -23,21 +23,15 @@ export interface Diagnostic {
   readonly location?: Location;
 }
 
+/** `file model.onnx, offset 512, node Conv_3`: the parts in the order in which they were given. */
 export const formatLocation = (at: Location): string =>
-  [
-    at.file !== undefined && (at.offset === undefined ? at.file : `${at.file} at byte ${at.offset}`),
-    at.pass !== undefined && `pass ${at.pass}`,
-    at.graph,
-    at.node !== undefined && `node ${at.node}`,
-    at.op,
-    at.value !== undefined && `value ${at.value}`,
-  ]
-    .filter(Boolean)
+  Object.entries(at)
+    .map(([part, where]) => `${part} ${where}`)
     .join(", ");
 
-/** `error onnx/truncated: the file ends inside a tensor (model.onnx at byte 512). Download it again.` */
+/** `error onnx/truncated: the file ends inside a tensor (file model.onnx, offset 512). Download it again.` */
 export function formatDiagnostic(d: Diagnostic): string {
-  const where = d.location ? formatLocation(d.location) : "";
+  const where = formatLocation(d.location ?? {});
   return `${d.severity} ${d.code}: ${d.message}${where && ` (${where})`}${d.hint ? ` ${d.hint}` : ""}`;
 }
 
@@ -60,12 +54,22 @@ export class PareError extends Error {
 export const isPareError = (error: unknown): error is PareError =>
   typeof error === "object" && error !== null && brand in error;
 
+/** Makes a diagnostic: `problem("core/cycle", "…", { hint, location })`. An error unless `more` says otherwise. */
+export const problem = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
+  code,
+  severity: "error",
+  message,
+  ...more,
+});
+
 /** Makes a {@link PareError} of one diagnostic: `throw failure("core/cycle", "…", { hint, location, cause })`. */
-export function failure(
+export const failure = (
   code: string,
   message: string,
-  more: { hint?: string; location?: Location; cause?: unknown } = {},
-): PareError {
-  const { cause, ...rest } = more;
-  return new PareError([{ code, severity: "error", message, ...rest }], cause === undefined ? undefined : { cause });
+  { cause, ...more }: { hint?: string; location?: Location; cause?: unknown } = {},
+): PareError => new PareError([problem(code, message, more)], cause === undefined ? {} : { cause });
+
+/** Throws a {@link PareError} when there are problems. */
+export function ensure(problems: readonly Diagnostic[]): void {
+  if (problems.length > 0) throw new PareError(problems);
 }

@@ -25,7 +25,7 @@ export const dtypeBits = {
   bool: 8,
   complex64: 64,
   complex128: 128,
-  /** Elements of any length; see {@link stringsOf}. */
+  /** Elements of any length; see `stringsOf` of `@pare/core/strings`. */
   string: 0,
 } as const;
 

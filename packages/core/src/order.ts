@@ -7,13 +7,6 @@ import { type Node, placeOf } from "./model.ts";
  * @throws PareError `core/cycle`
  */
 export function inOrder(nodes: readonly Node[]): readonly Node[] {
-  const read = new Set<string>();
-  const late = nodes.some((n) => {
-    for (const v of readsOf(n)) read.add(v);
-    return n.outputs.some((v) => read.has(v));
-  });
-  if (!late) return nodes;
-
   const producer = new Map<string, number>();
   nodes.forEach((n, i) => {
     for (const v of n.outputs) producer.set(v, i);
@@ -32,7 +25,7 @@ export function inOrder(nodes: readonly Node[]): readonly Node[] {
           const p = producer.get(reads[r]!);
           if (p === undefined) continue;
           if (state[p] === 1)
-            throw failure("core/cycle", `${n.op} reads what is computed from its own output`, { location: placeOf(n) });
+            throw failure("core/cycle", `${n.op} reads what comes of its own output`, { location: placeOf(n) });
           if (state[p] === 0) stack.push(p);
         }
       } else {
@@ -42,5 +35,5 @@ export function inOrder(nodes: readonly Node[]): readonly Node[] {
       }
     }
   }
-  return sorted;
+  return sorted.every((n, i) => n === nodes[i]) ? nodes : sorted;
 }

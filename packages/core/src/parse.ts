@@ -16,7 +16,8 @@ import {
   type ValueInfo,
   type ValueType,
 } from "./model.ts";
-import { stringTensor, type Tensor, tensor } from "./tensor.ts";
+import { stringTensor } from "./strings.ts";
+import { type Tensor, tensor } from "./tensor.ts";
 
 export interface ParseOptions {
   /** Tensors for weights whose text is `…`, by name. */

@@ -1,4 +1,4 @@
-import { type Diagnostic, failure, PareError } from "./diagnostic.ts";
+import { type Diagnostic, failure, PareError, problem } from "./diagnostic.ts";
 import type { Model, Node } from "./model.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Samples } from "./samples.ts";
@@ -75,6 +75,7 @@ export interface Pass {
   /** As JSON, defaults filled in. */
   readonly options: unknown;
   readonly needs: readonly Need[];
+  readonly reads?: "weights";
   observe?(model: Model, host: Host): readonly Observation[];
   run(model: Model, ctx: PassContext<Need>): Model | Promise<Model>;
   /** The passes that this one is made of. */
@@ -89,6 +90,11 @@ export interface PassDefinition<S extends StandardSchemaV1, N extends Need> {
   readonly options?: S;
   /** What `run` cannot do without. */
   readonly needs?: readonly N[];
+  /**
+   * `weights` when `run` itself reads large weights, piece by piece: to measure them, or because the method is eager.
+   * Without it, they are read when what was derived from them is.
+   */
+  readonly reads?: "weights";
   observe?(model: Model, options: StandardSchemaV1.InferOutput<S>, host: Host): readonly Observation[];
   /** Must not change the model it is given, and returns that very object when there is nothing to do. */
   run(model: Model, options: StandardSchemaV1.InferOutput<S>, ctx: PassContext<N>): Model | Promise<Model>;
@@ -109,15 +115,7 @@ export interface PassFactory<S extends StandardSchemaV1 = StandardSchemaV1> {
 export function definePass<S extends StandardSchemaV1 = StandardSchemaV1<Record<never, never>>, N extends Need = never>(
   definition: PassDefinition<S, N>,
 ): PassFactory<S> {
-  const { name, apiVersion, options: schema, needs = [], observe } = definition;
-  if (apiVersion !== PASS_API_VERSION)
-    throw failure(
-      "core/api-version",
-      `${name} is written for version ${apiVersion} of the pass contract, this core has ${PASS_API_VERSION}`,
-      {
-        hint: apiVersion > PASS_API_VERSION ? "Update @pare/core." : `Update ${name}.`,
-      },
-    );
+  const { name, apiVersion, options: schema, needs = [], reads, observe } = definition;
   const factory = (input?: StandardSchemaV1.InferInput<S>): Pass => {
     const options = checkOptions(name, schema, input);
     return {
@@ -125,7 +123,8 @@ export function definePass<S extends StandardSchemaV1 = StandardSchemaV1<Record<
       apiVersion,
       options,
       needs,
-      ...(observe ? { observe: (m: Model, host: Host) => observe(m, options, host) } : {}),
+      ...(reads && { reads }),
+      ...(observe && { observe: (m: Model, host: Host) => observe(m, options, host) }),
       run: (m, ctx) => definition.run(m, options, ctx as unknown as PassContext<N>),
     };
   };
@@ -137,35 +136,33 @@ function checkOptions<S extends StandardSchemaV1>(
   schema: S | undefined,
   input: unknown,
 ): StandardSchemaV1.InferOutput<S> {
-  const bad = (messages: readonly string[]) =>
-    new PareError(
-      messages.map((m) => ({ code: "core/options", severity: "error", message: `options of ${name}: ${m}` })),
-    );
   if (!schema) {
-    const given = Object.keys(input ?? {});
-    if (given.length > 0) throw bad([`it has none, but was given ${given.join(", ")}`]);
+    if (Object.keys(input ?? {}).length > 0) throw failure("core/options", `${name} has no options`);
     return {} as StandardSchemaV1.InferOutput<S>;
   }
   const result = schema["~standard"].validate(input ?? {});
-  if (result instanceof Promise) throw bad(["the schema must validate synchronously"]);
-  if (result.issues)
-    throw bad(
-      result.issues.map((i) => {
-        const path = i.path?.map((p) => String(typeof p === "object" ? p.key : p)).join(".");
-        return path ? `${path}: ${i.message}` : i.message;
-      }),
-    );
-  return result.value as StandardSchemaV1.InferOutput<S>;
+  if (result instanceof Promise) throw failure("core/options", `${name} has a schema that is not synchronous`);
+  if (!result.issues) return result.value as StandardSchemaV1.InferOutput<S>;
+  throw new PareError(
+    result.issues.map(({ path = [], message }) => {
+      const where = path.map((p) => `${String(typeof p === "object" ? p.key : p)}: `).join("");
+      return problem("core/options", `options of ${name}: ${where}${message}`);
+    }),
+  );
 }
 
-/** Several passes as one. Each is verified and reported on its own. */
+/**
+ * Several passes as one. `run(pipeline, …)` verifies and reports each of them by itself.
+ */
 export const pipeline = (name: string, steps: readonly Pass[]): Pass => ({
   name,
   apiVersion: PASS_API_VERSION,
   options: steps.map((s) => ({ name: s.name, options: s.options })),
   needs: [...new Set(steps.flatMap((s) => s.needs))],
   steps,
-  run() {
-    throw failure("core/pipeline", `${name} is a pipeline: give it to run(), which runs its steps`);
+  async run(m, ctx) {
+    let current = m;
+    for (const s of steps) current = await s.run(current, ctx);
+    return current;
   },
 });

@@ -1,10 +1,19 @@
-import { type DType, dtypeBits, storageView } from "./dtype.ts";
-import type { Attribute, Dim, Graph, Model, SparseTensor, ValueInfo, ValueType } from "./model.ts";
-import { type ResidentTensor, stringsOf, type Tensor } from "./tensor.ts";
+import { type DType, dtypeBits, elementCount, storageView } from "./dtype.ts";
+import {
+  type Attribute,
+  type Dim,
+  type Graph,
+  type Model,
+  operatorOf,
+  type SparseTensor,
+  type ValueInfo,
+  type ValueType,
+} from "./model.ts";
+import type { Tensor } from "./tensor.ts";
 import { functionPath } from "./view.ts";
 
 export interface PrintOptions {
-  /** Tensors up to this many elements are printed with their values; larger ones as `…`. Default 8. */
+  /** Tensors up to this many elements are printed with their values; larger ones, and strings, as `…`. Default 8. */
   readonly elements?: number;
 }
 
@@ -19,93 +28,89 @@ export interface PrintOptions {
  * }
  */
 export function print(m: Model, { elements = 8 }: PrintOptions = {}): string {
-  const tensorText = (t: Tensor) => {
-    const count = t.shape.reduce((n, d) => n * d, 1);
-    return t.bytes && count <= elements && !t.dtype.startsWith("complex")
-      ? `{${numbers(t as ResidentTensor, count)}}`
+  const contents = (t: Tensor) =>
+    t.bytes && t.dtype !== "string" && elementCount(t.shape) <= elements
+      ? `{${list(numbers(t.dtype, t.bytes, t.shape))}}`
       : "…";
-  };
-  const sparseText = (s: SparseTensor) => `sparse[${s.shape}] ${typed(s.values)} at ${typed(s.indices)}`;
-  const typed = (t: Tensor) => `${t.dtype}[${t.shape}]${tensorText(t)}`;
+  const typed = (t: Tensor) => typeText({ kind: "tensor", ...t }) + contents(t);
+  const sparse = (s: SparseTensor) => `sparse[${s.shape}] ${typed(s.values)} at ${typed(s.indices)}`;
 
-  const scalar = (type: string, v: unknown, indent: string): string => {
-    switch (type) {
+  const attribute = (a: Attribute, indent: string): string => {
+    switch (a.type) {
+      case "ref":
+        return `@${a.of} ${a.name}`;
       case "float":
-        return float(v as number);
+        return Number.isInteger(a.value) && Math.abs(a.value) < 1e21 ? `${a.value}.0` : `${a.value}`;
+      case "int":
+        return `${a.value}`;
       case "string":
-        return v instanceof Uint8Array
-          ? `bytes"${[...v].map((b) => b.toString(16).padStart(2, "0")).join("")}"`
-          : JSON.stringify(v);
+        return typeof a.value === "string"
+          ? quote(a.value)
+          : `bytes"${Array.from(a.value, (b) => b.toString(16).padStart(2, "0")).join("")}"`;
       case "tensor":
-        return typed(v as Tensor);
+        return typed(a.value);
       case "graph":
-        return graphText(v as Graph, indent);
+        return body(a.value, indent);
       case "sparse":
-        return sparseText(v as SparseTensor);
+        return sparse(a.value);
       case "type":
-        return typeText(v as ValueType);
-      default:
-        return String(v);
+        return typeText(a.value);
+      default: {
+        const type = a.type.slice(0, -1);
+        const items = a.value.map((value) => attribute({ type, value } as Attribute, indent));
+        return `${items.length > 0 || type === "int" ? "" : a.type}[${list(items)}]`;
+      }
     }
   };
-  const attributeText = (a: Attribute, indent: string): string => {
-    if (a.type === "ref") return `@${a.of} ${a.name}`;
-    if (!Array.isArray(a.value)) return scalar(a.type, a.value, indent);
-    const list = a.value.map((v) => scalar(a.type.slice(0, -1), v, indent)).join(", ");
-    return list || a.type === "ints" ? `[${list}]` : `${a.type}[]`;
-  };
-  const graphText = (g: Graph, indent: string): string => {
+  const body = (g: Graph, indent: string): string => {
     const inner = `${indent}  `;
-    const lines: string[] = [];
-    for (const [name, t] of g.weights) lines.push(`${id(name)}: ${t.dtype}[${t.shape}] = ${tensorText(t)}`);
-    for (const [name, s] of g.sparseWeights) lines.push(`${id(name)} = ${sparseText(s)}`);
-    for (const n of g.nodes) {
-      const attributes = [...n.attributes].map(([k, a]) => `${id(k)}=${attributeText(a, inner)}`).join(", ");
-      const op = id(n.domain === "" ? n.op : `${n.domain}.${n.op}`);
-      const name = n.name && ` # ${n.name.replace(/\s+/g, " ")}`;
-      lines.push(
-        `${list(n.outputs.map(id))} = ${op}${attributes && `<${attributes}>`}(${list(n.inputs.map(id))})${name}`,
-      );
-    }
-    const body = lines.map((line) => `${inner}${line}\n`).join("");
-    return `${id(g.name || "main")} (${list(g.inputs.map(infoText))}) => (${list(g.outputs.map(infoText))}) {\n${body}${indent}}`;
+    const lines = [
+      ...[...g.weights].map(([name, t]) => `${id(name)}: ${typeText({ kind: "tensor", ...t })} = ${contents(t)}`),
+      ...[...g.sparseWeights].map(([name, s]) => `${id(name)} = ${sparse(s)}`),
+      ...g.nodes.map((n) => {
+        const attributes = list([...n.attributes].map(([k, a]) => `${id(k)}=${attribute(a, inner)}`));
+        const call = `${id(operatorOf(n))}${attributes && `<${attributes}>`}(${list(n.inputs.map(id))})`;
+        return `${list(n.outputs.map(id))} = ${call}${n.name && ` # ${n.name.replace(/\s+/g, " ")}`}`;
+      }),
+    ];
+    const head = `${id(g.name || "main")} (${list(g.inputs.map(infoText))}) => (${list(g.outputs.map(infoText))})`;
+    return `${head} {\n${lines.map((line) => `${inner}${line}\n`).join("")}${indent}}`;
   };
-  const opsets = (versions: ReadonlyMap<string, number>) =>
-    `<${list([...versions].map(([d, v]) => `${JSON.stringify(d)}: ${v}`))}>`;
-  const functions = m.functions.map((f) => `\n${functionPath(f)} ${opsets(f.opsets)} ${graphText(f.body, "")}`);
-  return [opsets(m.opsets), graphText(m.graph, ""), ...functions].join("\n");
+  const part = (versions: ReadonlyMap<string, number>, g: Graph) =>
+    `<${list(Array.from(versions, ([d, v]) => `${quote(d)}: ${v}`))}>\n${body(g, "")}`;
+  return [part(m.opsets, m.graph), ...m.functions.map((f) => `${functionPath(f)} ${part(f.opsets, f.body)}`)].join(
+    "\n\n",
+  );
 }
 
-const list = (parts: readonly string[]) => parts.join(", ");
-const id = (name: string) => (/^[\w./]+(::[\w./]+)*$/.test(name) ? name : JSON.stringify(name));
-const float = (v: number) => (Number.isInteger(v) && Math.abs(v) < 1e21 ? `${v}.0` : String(v));
-const dim = (d: Dim) => (d === null ? "?" : String(d));
+const list = (parts: readonly unknown[]) => parts.join(", ");
+const quote = (text: string) => JSON.stringify(text);
+const id = (name: string) => (/^[\w./]+(::[\w./]+)*$/.test(name) ? name : quote(name));
+const infoText = ({ name, type }: ValueInfo) => id(name) + (type ? `: ${typeText(type)}` : "");
+const dims = (shape: readonly Dim[]) => `[${shape.map((d) => d ?? "?")}]`;
 
-function infoText({ name, type }: ValueInfo): string {
-  return type ? `${id(name)}: ${typeText(type)}` : id(name);
-}
-
-function typeText(t: ValueType): string {
+function typeText(t: ValueType | undefined): string {
+  if (!t) return "?";
   switch (t.kind) {
     case "tensor":
-      return t.dtype + (t.shape ? `[${t.shape.map(dim)}]` : "");
+      return t.dtype + (t.shape ? dims(t.shape) : "");
     case "sparse":
-      return `sparse(${t.dtype}${t.shape ? `[${t.shape.map(dim)}]` : ""})`;
+      return `sparse(${typeText({ ...t, kind: "tensor" })})`;
     case "map":
-      return `map(${t.key}, ${t.value ? typeText(t.value) : "?"})`;
+      return `map(${t.key}, ${typeText(t.value)})`;
     case "opaque":
       return `opaque(${t.domain}.${t.name})`;
     default:
-      return `${t.kind}(${t.element ? typeText(t.element) : "?"})`;
+      return `${t.kind}(${typeText(t.element)})`;
   }
 }
 
-function numbers(t: ResidentTensor, count: number): string {
-  if (t.dtype === "string")
-    return list(stringsOf(t as ResidentTensor<"string">).map((s) => JSON.stringify(new TextDecoder().decode(s))));
-  const bits = dtypeBits[t.dtype as DType];
-  const data = storageView(t.dtype, t.bytes);
-  const at = (i: number) =>
-    bits < 8 ? (Number(data[Math.floor((i * bits) / 8)]) >> ((i * bits) % 8)) & ((1 << bits) - 1) : data[i];
-  return list(Array.from({ length: count }, (_, i) => String(at(i))));
+function numbers(dtype: DType, bytes: Uint8Array, shape: readonly number[]): unknown[] {
+  const bits = dtypeBits[dtype];
+  const data = storageView(dtype, bytes);
+  if (bits >= 8) return Array.from(data as Uint8Array);
+  return Array.from({ length: elementCount(shape) }, (_, i) => {
+    const at = i * bits;
+    return (Number(data[at >> 3]) >> (at & 7)) & ((1 << bits) - 1);
+  });
 }

@@ -1,4 +1,4 @@
-import { type Diagnostic, PareError } from "./diagnostic.ts";
+import { ensure } from "./diagnostic.ts";
 import { carry, readsOf } from "./local.ts";
 import { type Graph, type Model, mapSubgraphs, type Node, type ValueInfo } from "./model.ts";
 import { inOrder } from "./order.ts";
@@ -67,10 +67,6 @@ export function commit(view: ModelView, drafts: ReadonlyMap<GraphView, Draft>, p
   const checked = new Set([...made.keys(), ...made.values()]);
   ensure(viewOf(result).graphs.flatMap((v) => (checked.has(v.graph) ? [] : verifyView(v))));
   return result;
-}
-
-function ensure(problems: readonly Diagnostic[]): void {
-  if (problems.length > 0) throw new PareError(problems.slice(0, 20));
 }
 
 /** One graph with its draft applied and `made` graphs inside, in order and checked as far as the change reaches. */

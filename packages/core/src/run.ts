@@ -1,4 +1,4 @@
-import { type Diagnostic, failure, formatDiagnostic, isPareError, PareError } from "./diagnostic.ts";
+import { type Diagnostic, ensure, formatDiagnostic, isPareError, PareError, problem } from "./diagnostic.ts";
 import { push } from "./local.ts";
 import { labelOf, type Model } from "./model.ts";
 import {
@@ -72,8 +72,7 @@ export async function run(
   options: RunOptions = {},
 ): Promise<{ model: Model; report: Report }> {
   const steps = flatten(Array.isArray(passes) ? passes : [passes as Pass]);
-  const problems = steps.flatMap((p) => unmet(p, options));
-  if (problems.length > 0) throw new PareError(problems);
+  ensure(steps.flatMap((p) => unmet(p, options)));
   const signal = options.signal ?? new AbortController().signal;
   const reports: PassReport[] = [];
   let current = model;
@@ -88,25 +87,22 @@ export async function run(
 
 const flatten = (passes: readonly Pass[]): Pass[] => passes.flatMap((p) => (p.steps ? flatten(p.steps) : [p]));
 
-function unmet(pass: Pass, host: Host): Diagnostic[] {
-  const location = { pass: pass.name };
-  if (pass.apiVersion !== PASS_API_VERSION)
+function unmet({ name: pass, apiVersion, needs }: Pass, host: Host): Diagnostic[] {
+  const location = { pass };
+  if (apiVersion !== PASS_API_VERSION)
     return [
-      {
-        code: "core/api-version",
-        severity: "error",
-        message: `it is written for version ${pass.apiVersion} of the pass contract, this core has ${PASS_API_VERSION}`,
-        location,
-      },
+      problem(
+        "core/api-version",
+        `it is written for version ${apiVersion} of the pass contract, not ${PASS_API_VERSION}`,
+        {
+          hint: `Update ${apiVersion > PASS_API_VERSION ? "@pare/core" : pass}.`,
+          location,
+        },
+      ),
     ];
-  const missing = pass.needs.filter((need) => host[need] === undefined);
-  return missing.map((need) => ({
-    code: "core/needs",
-    severity: "error",
-    message: `the pass needs ${need}`,
-    hint: `Give it to run(): run(passes, model, { ${need} }).`,
-    location,
-  }));
+  return needs
+    .filter((need) => host[need] === undefined)
+    .map((need) => problem("core/needs", `the pass needs ${need}`, { hint: `Give run() { ${need} }.`, location }));
 }
 
 async function step(pass: Pass, model: Model, options: RunOptions, signal: AbortSignal) {
@@ -124,15 +120,14 @@ async function step(pass: Pass, model: Model, options: RunOptions, signal: Abort
       signal,
       statistics,
       progress: (n, total, unit = "nodes") =>
-        onProgress?.({ task: pass.name, done: n, ...(total === undefined ? {} : { total }), unit }),
-      done: (site, facts) => void done.push({ ...entry(site), ...(facts ? { facts } : {}) }),
+        onProgress?.({ task: pass.name, done: n, unit, ...(total !== undefined && { total }) }),
+      done: (site, facts) => void done.push({ ...entry(site), ...(facts && { facts }) }),
       skip: (site, reason) => void skipped.push({ ...entry(site), reason }),
-      diagnose: (d) => void diagnostics.push({ ...d, location: { ...d.location, pass: pass.name } }),
+      diagnose: (d) => void diagnostics.push(within(d, pass.name)),
     };
     const result = await pass.run(model, ctx);
     signal.throwIfAborted();
-    const problems = result === model ? [] : verify(result);
-    if (problems.length > 0) throw new PareError(problems);
+    if (result !== model) ensure(verify(result));
     const report: PassReport = {
       pass: pass.name,
       options: pass.options,
@@ -151,17 +146,16 @@ async function step(pass: Pass, model: Model, options: RunOptions, signal: Abort
 }
 
 function stamp(error: unknown, pass: string): PareError {
-  if (isPareError(error))
-    return new PareError(
-      error.diagnostics.map((d) => ({ ...d, location: { ...d.location, pass } })),
-      { cause: error },
-    );
-  return failure("core/pass-failed", error instanceof Error ? error.message : String(error), {
-    location: { pass },
-    hint: "This is a defect of the pass.",
-    cause: error,
-  });
+  const found = isPareError(error)
+    ? error.diagnostics
+    : [problem("core/pass-failed", String(error), { hint: "This is a defect of the pass." })];
+  return new PareError(
+    found.map((d) => within(d, pass)),
+    { cause: error },
+  );
 }
+
+const within = (d: Diagnostic, pass: string): Diagnostic => ({ ...d, location: { ...d.location, pass } });
 
 function entry(site: Site): Pick<CoverageEntry, "name" | "ops"> {
   const [name, ops] =

@@ -18,10 +18,10 @@ export function samplesFrom(
 ): Samples {
   if (Array.isArray(source)) return { count: source.length, open: () => source as readonly Values[] };
   if (typeof source !== "function")
-    throw failure("core/samples-once", "samples must be an array or a function that starts an iteration", {
-      hint: "Wrap the generator: samplesFrom(() => generate()).",
+    throw failure("core/samples-once", "samples are an array or a function that starts an iteration", {
+      hint: "Write samplesFrom(() => generate()).",
     });
-  return { ...(count === undefined ? {} : { count }), open: source };
+  return { ...(count !== undefined && { count }), open: source };
 }
 
 /** The first `count` samples. */

@@ -1,4 +1,4 @@
-import type { Diagnostic } from "./diagnostic.ts";
+import { type Diagnostic, problem } from "./diagnostic.ts";
 import { producersOf, readsOf } from "./local.ts";
 import { type Graph, type Model, type Node, placeOf } from "./model.ts";
 import { type GraphView, viewOf } from "./view.ts";
@@ -15,7 +15,9 @@ export function verify(model: Model): Diagnostic[] {
     for (const n of graph.nodes)
       if (!known.has(n.domain)) {
         known.add(n.domain);
-        problems.push(error("core/no-opset", `the model gives no version of the domain "${n.domain}"`, path, n));
+        problems.push(
+          problem("core/no-opset", `no version of the domain "${n.domain}" is given`, { location: at(path, n) }),
+        );
       }
   return problems;
 }
@@ -27,45 +29,36 @@ export const verifyView = ({ graph, path, parent }: GraphView): Diagnostic[] =>
 /** The same for a graph that has a `path` and sees values `outside`; with `watched`, for these values only. */
 export function verifyGraph(
   g: Graph,
-  at: {
+  seen: {
     readonly path: string;
     readonly outside: (value: string) => boolean;
     readonly watched?: ReadonlySet<string>;
   },
 ): Diagnostic[] {
-  const { path, outside, watched } = at;
+  const { path, outside, watched } = seen;
   const problems: Diagnostic[] = [];
-  const fault = (code: string, message: string, n?: Node, v?: string) =>
-    problems.push(error(code, message, path, n, v));
+  const fault = (what: string, message: string, v: string, n?: Node) =>
+    problems.push(problem(`core/${what}-value`, message, { location: { ...at(path, n), value: v } }));
   const looked = (v: string) => v !== "" && (!watched || watched.has(v));
   const held = (v: string) => g.weights.has(v) || g.sparseWeights.has(v);
   const written = new Set<string>();
   const read = (v: string, reader: string, n?: Node) => {
-    if (written.has(v) || held(v)) return;
+    if (!looked(v) || written.has(v) || held(v)) return;
     const late = producersOf(g).has(v);
-    if (late || !outside(v))
-      fault("core/undefined-value", `${reader} ${v}, ${late ? "before it is" : "which is not"} written`, n, v);
+    if (late || !outside(v)) fault("undefined", `${reader} ${v}, which is not written${late ? " yet" : ""}`, v, n);
   };
-  for (const { name } of g.inputs)
-    if (looked(name)) {
-      if (written.has(name)) fault("core/duplicate-value", `${name} is an input twice`, undefined, name);
-      written.add(name);
-    }
+  const write = (v: string, n?: Node) => {
+    if (!looked(v)) return;
+    if (written.has(v) || (n && held(v))) fault("duplicate", `${v} is written twice`, v, n);
+    written.add(v);
+  };
+  for (const v of g.inputs) write(v.name);
   for (const n of g.nodes) {
-    for (const v of readsOf(n)) if (looked(v)) read(v, `${n.op} reads`, n);
-    for (const v of n.outputs)
-      if (looked(v)) {
-        if (written.has(v) || held(v)) fault("core/duplicate-value", `${v} is written twice`, n, v);
-        written.add(v);
-      }
+    for (const v of readsOf(n)) read(v, `${n.op} reads`, n);
+    for (const v of n.outputs) write(v, n);
   }
-  for (const { name } of g.outputs) if (looked(name)) read(name, "the graph gives out");
+  for (const v of g.outputs) read(v.name, "the graph gives out");
   return problems;
 }
 
-const error = (code: string, message: string, graph: string, n?: Node, value?: string): Diagnostic => ({
-  code,
-  severity: "error",
-  message,
-  location: { ...(graph && { graph }), ...(n && placeOf(n)), ...(value !== undefined && { value }) },
-});
+const at = (graph: string, n?: Node) => ({ ...(graph && { graph }), ...(n && placeOf(n)) });

@@ -6,11 +6,10 @@ import {
   lazyTensor,
   type ResidentTensor,
   type SparseTensor,
-  stringsOf,
-  stringTensor,
   type Tensor,
   tensor,
 } from "@pare/core";
+import { stringsOf, stringTensor } from "@pare/core/strings";
 import { type Code, fail } from "./codes.ts";
 import { codeOf, dtypeOf } from "./dtypes.ts";
 import { isMemory } from "./gather.ts";

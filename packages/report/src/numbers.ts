@@ -1,4 +1,5 @@
-import { type DType, dataOf, type ResidentTensor, stringsOf } from "@pare/core";
+import { type DType, dataOf, type ResidentTensor } from "@pare/core";
+import { stringsOf } from "@pare/core/strings";
 import { float16ToFloat32, float32ToFloat16 } from "@pare/ops/numeric";
 import { addPairs, type Sums } from "./sums.ts";
 

@@ -1,14 +1,5 @@
-import {
-  bytesOf,
-  type DType,
-  dtypeBits,
-  failure,
-  isPareError,
-  storageView,
-  stringsOf,
-  stringTensor,
-  tensor,
-} from "@pare/core";
+import { bytesOf, type DType, dtypeBits, failure, isPareError, storageView, tensor } from "@pare/core";
+import { stringsOf, stringTensor } from "@pare/core/strings";
 import type { Engine, EngineOptions, ModelLocation, RunRequest, WireInfo, WireTensor } from "./engine.ts";
 
 interface OrtTensor {

@@ -1,7 +1,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type DType, dataOf, graph, model, node, stringsOf, stringTensor, tensor, value } from "@pare/core";
+import { type DType, dataOf, graph, model, node, tensor, value } from "@pare/core";
+import { stringsOf, stringTensor } from "@pare/core/strings";
 import { writeOnnx } from "@pare/onnx";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { children, folders, linear } from "../test/models.ts";
