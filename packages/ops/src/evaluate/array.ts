@@ -1,0 +1,181 @@
+import {
+  byteLengthOf,
+  bytesOf,
+  type DType,
+  elementCount,
+  failure,
+  type ResidentTensor,
+  storageView,
+  tensor,
+} from "@pare/core";
+import { float16ToFloat32, float32ToFloat16 } from "../numeric/float16.ts";
+
+/**
+ * An array of the evaluator: numbers as float64, 64-bit integers as bigints, both exact. Row major.
+ */
+export interface Nd {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: Float64Array | BigInt64Array;
+}
+
+/** Most elements that one result may have: 2^27. */
+export const ELEMENT_LIMIT = 1 << 27;
+
+/** Element types whose values the evaluator knows. */
+const known = new Set<DType>([
+  "float32",
+  "float64",
+  "float16",
+  "bfloat16",
+  "int8",
+  "int16",
+  "int32",
+  "int64",
+  "uint8",
+  "uint16",
+  "uint32",
+  "uint64",
+  "bool",
+]);
+export const isKnown = (dtype: DType): boolean => known.has(dtype);
+export const isWide = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
+
+/** @throws PareError `ops/too-large` */
+export function newData(dtype: DType, shape: readonly number[]): Float64Array | BigInt64Array {
+  const count = elementCount(shape);
+  if (!(count <= ELEMENT_LIMIT))
+    throw failure("ops/too-large", `[${shape}] has more than ${ELEMENT_LIMIT} elements, the most that is evaluated`);
+  return isWide(dtype) ? new BigInt64Array(count) : new Float64Array(count);
+}
+
+/** An array of numbers; 64-bit integers are made of them exactly. */
+export function nd(dtype: DType, shape: readonly number[], numbers: ArrayLike<number | bigint>): Nd {
+  const data = newData(dtype, shape);
+  if (data instanceof BigInt64Array) for (let i = 0; i < data.length; i++) data[i] = BigInt(numbers[i]!);
+  else for (let i = 0; i < data.length; i++) data[i] = Number(numbers[i]!);
+  return { dtype, shape, data };
+}
+
+/** An array with the same elements in another shape. */
+export const reshaped = (a: Nd, shape: readonly number[]): Nd => ({ ...a, shape });
+
+/** Its elements as numbers. */
+export const numbersOf = (a: Nd): Float64Array =>
+  a.data instanceof Float64Array ? a.data : Float64Array.from(a.data, Number);
+
+export function fromTensor(t: ResidentTensor): Nd {
+  const { dtype, shape } = t;
+  if (dtype === "float16")
+    return { dtype, shape, data: Float64Array.from(float16ToFloat32(storageView(dtype, t.bytes))) };
+  if (dtype === "bfloat16") {
+    const bits = Uint32Array.from(storageView(dtype, t.bytes), (h) => h << 16);
+    return { dtype, shape, data: Float64Array.from(new Float32Array(bits.buffer)) };
+  }
+  const stored = storageView(dtype, t.bytes);
+  if (stored instanceof BigInt64Array) return { dtype, shape, data: stored };
+  if (stored instanceof BigUint64Array) return { dtype, shape, data: new BigInt64Array(stored.slice().buffer) };
+  return { dtype, shape, data: Float64Array.from(stored) };
+}
+
+/** Rounds to the element type, once: floats to nearest, ties to even; integers wrap as in C. */
+export function toTensor(a: Nd): ResidentTensor {
+  const { dtype, shape, data } = a;
+  if (data instanceof BigInt64Array) return tensor(dtype, shape, data);
+  if (dtype === "float16") return tensor(dtype, shape, float32ToFloat16(oddFloat32(data)));
+  if (dtype === "bfloat16") return tensor(dtype, shape, toBfloat16(oddFloat32(data)));
+  const stored = storageView(dtype, new Uint8Array(byteLengthOf(dtype, data.length)));
+  if (stored instanceof Float32Array || stored instanceof Float64Array) stored.set(data);
+  else for (let i = 0; i < data.length; i++) stored[i] = data[i]!;
+  return tensor(dtype, shape, bytesOf(stored));
+}
+
+/**
+ * float64 to float32 by rounding to odd: rounding the result to fewer bits then gives what rounding the float64 at once
+ * would. (Boldo and Melquiond 2008.)
+ */
+function oddFloat32(data: Float64Array): Float32Array {
+  const out = new Float32Array(data);
+  const bits = new Uint32Array(out.buffer);
+  for (let i = 0; i < out.length; i++) {
+    const v = data[i]!;
+    if (out[i] === v || !Number.isFinite(v) || bits[i]! & 1) continue;
+    if (!Number.isFinite(out[i]!)) continue;
+    bits[i]! += Math.abs(out[i]!) < Math.abs(v) ? 1 : -1;
+  }
+  return out;
+}
+
+function toBfloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Uint16Array.from(bits, (u, i) => (Number.isNaN(values[i]) ? 0x7fc0 : (u + 0x7fff + ((u >>> 16) & 1)) >>> 16));
+}
+
+/** Elements to skip for one step along each axis. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length);
+  let step = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = step;
+    step *= shape[axis]!;
+  }
+  return strides;
+}
+
+/** The shape that shapes have together by numpy's rules. @throws PareError `ops/broadcast` */
+export function broadcastShape(...shapes: readonly (readonly number[])[]): number[] {
+  const rank = Math.max(0, ...shapes.map((s) => s.length));
+  return Array.from({ length: rank }, (_, axis) => {
+    let size = 1;
+    for (const shape of shapes) {
+      const d = shape[axis - rank + shape.length] ?? 1;
+      if (d !== 1 && size !== 1 && d !== size)
+        throw failure("ops/broadcast", `the shapes ${shapes.map((s) => `[${s}]`).join(" and ")} do not go together`);
+      if (d !== 1) size = d;
+    }
+    return size;
+  });
+}
+
+/** Calls `visit` for every index of a shape, with its position in row-major order. */
+export function eachIndex(shape: readonly number[], visit: (index: readonly number[], flat: number) => void): void {
+  const index = new Array<number>(shape.length).fill(0);
+  const count = elementCount(shape);
+  for (let flat = 0; flat < count; flat++) {
+    visit(index, flat);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      if (++index[axis]! < shape[axis]!) break;
+      index[axis] = 0;
+    }
+  }
+}
+
+/** Positions in `from` of the elements of `to`, to which `from` is broadcast. */
+export function broadcastPositions(from: readonly number[], to: readonly number[]): Int32Array {
+  const strides = stridesOf(from);
+  const steps = to.map((_, axis) => {
+    const own = axis - to.length + from.length;
+    return own < 0 || from[own] === 1 ? 0 : strides[own]!;
+  });
+  const positions = new Int32Array(elementCount(to));
+  eachIndex(to, (index, flat) => {
+    let at = 0;
+    for (let axis = 0; axis < index.length; axis++) at += index[axis]! * steps[axis]!;
+    positions[flat] = at;
+  });
+  return positions;
+}
+
+/** An axis counted from the end where it is negative. @throws PareError `ops/axis` */
+export function wholeAxis(axis: number, rank: number): number {
+  const whole = axis < 0 ? axis + rank : axis;
+  if (!(whole >= 0 && whole < rank)) throw failure("ops/axis", `axis ${axis} is not one of ${rank}`);
+  return whole;
+}
+
+/** Elements of `a` at positions, in a new shape. */
+export function gathered(a: Nd, shape: readonly number[], positions: ArrayLike<number>): Nd {
+  const data = newData(a.dtype, shape);
+  for (let i = 0; i < data.length; i++) data[i] = a.data[positions[i]!]!;
+  return { dtype: a.dtype, shape, data };
+}

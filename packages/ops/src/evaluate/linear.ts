@@ -1,0 +1,227 @@
+import { elementCount } from "@pare/core";
+import { broadcastPositions, broadcastShape, eachIndex, isWide, type Nd, nd, newData, numbersOf, reshaped, stridesOf } from "./array.ts";
+import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, intList, text } from "./rule.ts";
+
+/** numpy's matmul. */
+export function matmul(a: Nd, b: Nd): Nd {
+  const left = a.shape.length === 1 ? reshaped(a, [1, a.shape[0]!]) : a;
+  const right = b.shape.length === 1 ? reshaped(b, [b.shape[0]!, 1]) : b;
+  const [m, k] = left.shape.slice(-2) as [number, number];
+  const n = right.shape.at(-1)!;
+  const [outerA, outerB] = [left.shape.slice(0, -2), right.shape.slice(0, -2)];
+  const outer = broadcastShape(outerA, outerB);
+  const [p, q] = [broadcastPositions(outerA, outer), broadcastPositions(outerB, outer)];
+  const data = new Float64Array(newData("float64", [...outer, m, n]).length);
+  const [x, y] = [numbersOf(left), numbersOf(right)];
+  for (let o = 0; o < p.length; o++)
+    for (let i = 0; i < m; i++)
+      for (let t = 0; t < k; t++) {
+        const v = x[(p[o]! * m + i) * k + t]!;
+        for (let j = 0; j < n; j++) data[(o * m + i) * n + j]! += v * y[(q[o]! * k + t) * n + j]!;
+      }
+  const shape = [...outer, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
+  return isWide(a.dtype) ? nd(a.dtype, shape, data) : { dtype: a.dtype, shape, data };
+}
+
+const transposed = (a: Nd): Nd => {
+  const [m, n] = a.shape as [number, number];
+  return { dtype: a.dtype, shape: [n, m], data: Float64Array.from({ length: m * n }, (_, i) => Number(a.data[(i % m) * n + Math.floor(i / m)])) };
+};
+
+const gemm: EvaluateRule = (call) => {
+  const a = int(call, "transA", 0) ? transposed(input(call, 0)) : input(call, 0);
+  const b = int(call, "transB", 0) ? transposed(input(call, 1)) : input(call, 1);
+  const product = matmul(a, b);
+  const [alpha, beta] = [float(call, "alpha", 1), float(call, "beta", 1)];
+  const c = call.inputs[2];
+  const at = c && broadcastPositions(c.shape, product.shape);
+  const data = numbersOf(product).map((v, i) => alpha * v + (c ? beta * Number(c.data[at![i]!]) : 0));
+  return [nd(a.dtype, product.shape, data)];
+};
+
+/** What convolution and pooling share: a window that moves over the axes after batch and channel. */
+interface Window {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly begin: readonly number[];
+  readonly out: readonly number[];
+}
+
+/** Sizes and padding by the definition of `auto_pad`, `pads` and `ceil_mode`. */
+function windowOf(call: Call, spatial: readonly number[], kernel: readonly number[]): Window {
+  const rank = spatial.length;
+  const strides = intList(call, "strides") ?? spatial.map(() => 1);
+  const dilations = intList(call, "dilations") ?? spatial.map(() => 1);
+  const auto = text(call, "auto_pad", "NOTSET");
+  const pads = intList(call, "pads") ?? new Array<number>(2 * rank).fill(0);
+  const begin: number[] = [];
+  const out = spatial.map((size, i) => {
+    const reach = (kernel[i]! - 1) * dilations[i]! + 1;
+    const stride = strides[i]!;
+    if (auto.startsWith("SAME")) {
+      const count = Math.ceil(size / stride);
+      const total = Math.max(0, (count - 1) * stride + reach - size);
+      begin.push(auto === "SAME_UPPER" ? Math.floor(total / 2) : Math.ceil(total / 2));
+      return count;
+    }
+    const [before, after] = auto === "VALID" ? [0, 0] : [pads[i]!, pads[i + rank]!];
+    begin.push(before);
+    const steps = (size + before + after - reach) / stride;
+    if (int(call, "ceil_mode", 0) !== 1) return Math.floor(steps) + 1;
+    const count = Math.ceil(steps) + 1;
+    // A window must start inside the image or the padding before it.
+    return (count - 1) * stride >= size + before ? count - 1 : count;
+  });
+  return { kernel, strides, dilations, begin, out };
+}
+
+/** Places in the image under the window at `position`: `visit(offset in the image, offset in the kernel)`; padding is left out. */
+function underWindow(w: Window, spatial: readonly number[], position: readonly number[], visit: (at: number, tap: number) => void): void {
+  const steps = stridesOf(spatial);
+  eachIndex(w.kernel, (index, tap) => {
+    let at = 0;
+    for (let i = 0; i < index.length; i++) {
+      const x = position[i]! * w.strides[i]! - w.begin[i]! + index[i]! * w.dilations[i]!;
+      if (x < 0 || x >= spatial[i]!) return;
+      at += x * steps[i]!;
+    }
+    visit(at, tap);
+  });
+}
+
+const conv: EvaluateRule = (call) => {
+  const [x, w] = [input(call, 0), input(call, 1)];
+  const bias = call.inputs[2];
+  const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
+  const [filters, depth, ...kernel] = w.shape as [number, number, ...number[]];
+  const groups = int(call, "group", 1);
+  const window = windowOf(call, spatial, kernel);
+  const [area, taps] = [elementCount(spatial), elementCount(kernel)];
+  const shape = [batch, filters, ...window.out];
+  const data = newData("float64", shape) as Float64Array;
+  const [image, weight] = [numbersOf(x), numbersOf(w)];
+  const outArea = elementCount(window.out);
+  eachIndex(window.out, (position, at) => {
+    const places: [number, number][] = [];
+    underWindow(window, spatial, position, (place, tap) => places.push([place, tap]));
+    for (let n = 0; n < batch; n++)
+      for (let f = 0; f < filters; f++) {
+        const group = Math.floor(f / (filters / groups));
+        let sum = bias ? Number(bias.data[f]) : 0;
+        for (let c = 0; c < depth; c++) {
+          const from = (n * channels + group * depth + c) * area;
+          const by = (f * depth + c) * taps;
+          for (const [place, tap] of places) sum += image[from + place]! * weight[by + tap]!;
+        }
+        data[(n * filters + f) * outArea + at] = sum;
+      }
+  });
+  return [{ dtype: x.dtype, shape, data }];
+};
+
+const convTranspose: EvaluateRule = (call) => {
+  const [x, w] = [input(call, 0), input(call, 1)];
+  const bias = call.inputs[2];
+  const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
+  const [, depth, ...kernel] = w.shape as [number, number, ...number[]];
+  const groups = int(call, "group", 1);
+  const filters = depth * groups;
+  const rank = spatial.length;
+  const strides = intList(call, "strides") ?? spatial.map(() => 1);
+  const dilations = intList(call, "dilations") ?? spatial.map(() => 1);
+  const extra = intList(call, "output_padding") ?? spatial.map(() => 0);
+  const wanted = intList(call, "output_shape");
+  const auto = text(call, "auto_pad", "NOTSET");
+  const pads = intList(call, "pads") ?? new Array<number>(2 * rank).fill(0);
+  const begin: number[] = [];
+  const out = spatial.map((size, i) => {
+    const full = strides[i]! * (size - 1) + extra[i]! + (kernel[i]! - 1) * dilations[i]! + 1;
+    if (wanted || auto.startsWith("SAME")) {
+      const target = wanted?.[i] ?? size * strides[i]!;
+      const total = Math.max(0, full - target);
+      begin.push(auto === "SAME_UPPER" || auto === "NOTSET" ? Math.floor(total / 2) : Math.ceil(total / 2));
+      return target;
+    }
+    begin.push(auto === "VALID" ? 0 : pads[i]!);
+    return auto === "VALID" ? full : full - pads[i]! - pads[i + rank]!;
+  });
+  const shape = [batch, filters, ...out];
+  const data = newData("float64", shape) as Float64Array;
+  const [image, weight] = [numbersOf(x), numbersOf(w)];
+  const [area, taps, outArea] = [elementCount(spatial), elementCount(kernel), elementCount(out)];
+  if (bias) for (let i = 0; i < data.length; i++) data[i] = Number(bias.data[Math.floor(i / outArea) % filters]);
+  const steps = stridesOf(out);
+  eachIndex(spatial, (position, place) =>
+    eachIndex(kernel, (index, tap) => {
+      let at = 0;
+      for (let i = 0; i < rank; i++) {
+        const y = position[i]! * strides[i]! - begin[i]! + index[i]! * dilations[i]!;
+        if (y < 0 || y >= out[i]!) return;
+        at += y * steps[i]!;
+      }
+      for (let n = 0; n < batch; n++)
+        for (let c = 0; c < channels; c++) {
+          const group = Math.floor(c / (channels / groups));
+          const v = image[(n * channels + c) * area + place]!;
+          for (let d = 0; d < depth; d++)
+            data[(n * filters + group * depth + d) * outArea + at]! += v * weight[(c * depth + d) * taps + tap]!;
+        }
+    }),
+  );
+  return [{ dtype: x.dtype, shape, data }];
+};
+
+/** Pools each channel: `f` gets the values under the window, and how many places it has with those in the padding. */
+const pool =
+  (f: (values: readonly number[], places: number, call: Call) => number): EvaluateRule =>
+  (call) => {
+    const x = input(call, 0);
+    const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
+    const window = windowOf(call, spatial, intList(call, "kernel_shape")!);
+    const [area, outArea] = [elementCount(spatial), elementCount(window.out)];
+    const shape = [batch, channels, ...window.out];
+    const data = newData("float64", shape) as Float64Array;
+    const image = numbersOf(x);
+    const pads = intList(call, "pads");
+    eachIndex(window.out, (position, at) => {
+      const places: number[] = [];
+      underWindow(window, spatial, position, (place) => places.push(place));
+      // Places that count as padding: beyond it, where ceil_mode lets a window hang over, there is nothing.
+      const padded = elementCount(
+        window.kernel.map((k, i) => {
+          const start = position[i]! * window.strides[i]! - window.begin[i]!;
+          const end = spatial[i]! + (pads ? pads[i + spatial.length]! : k);
+          return Array.from({ length: k }, (_, t) => start + t * window.dilations[i]!).filter((p) => p < end).length;
+        }),
+      );
+      for (let plane = 0; plane < batch * channels; plane++)
+        data[plane * outArea + at] = f(places.map((p) => image[plane * area + p]!), padded, call);
+    });
+    return [{ dtype: x.dtype, shape, data }];
+  };
+
+const globalPool =
+  (f: (values: readonly number[]) => number): EvaluateRule =>
+  (call) => {
+    const x = input(call, 0);
+    const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
+    const area = elementCount(spatial);
+    const image = numbersOf(x);
+    const data = Float64Array.from({ length: batch * channels }, (_, p) => f(Array.from(image.subarray(p * area, (p + 1) * area))));
+    return [{ dtype: x.dtype, shape: [batch, channels, ...spatial.map(() => 1)], data }];
+  };
+
+const total = (values: readonly number[]) => values.reduce((s, v) => s + v, 0);
+const largest = (values: readonly number[]) => values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+
+export const linear: EvaluateRules = {
+  MatMul: (call) => [matmul(input(call, 0), input(call, 1))],
+  Gemm: gemm,
+  Conv: conv,
+  ConvTranspose: convTranspose,
+  MaxPool: pool(largest),
+  AveragePool: pool((values, places, call) => total(values) / (int(call, "count_include_pad", 0) === 1 ? places : values.length)),
+  GlobalAveragePool: globalPool((values) => total(values) / values.length),
+  GlobalMaxPool: globalPool(largest),
+};

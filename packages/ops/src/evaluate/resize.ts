@@ -1,0 +1,122 @@
+import { attribute, failure } from "@pare/core";
+import { eachIndex, type Nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
+import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, intList, ints, text } from "./rule.ts";
+
+/** Where a place of the result lies on the source's axis, by the definitions of `coordinate_transformation_mode`. */
+function sourceCoordinate(mode: string, x: number, from: number, to: number, scale: number, roi: readonly [number, number]): number {
+  switch (mode) {
+    case "half_pixel":
+      return (x + 0.5) / scale - 0.5;
+    case "half_pixel_symmetric": {
+      const adjusted = to / (scale * from);
+      const centre = from / 2;
+      return centre - centre * adjusted + (x + 0.5) / scale - 0.5;
+    }
+    case "pytorch_half_pixel":
+      return to > 1 ? (x + 0.5) / scale - 0.5 : 0;
+    case "align_corners":
+      return to > 1 ? (x * (from - 1)) / (to - 1) : 0;
+    case "asymmetric":
+      return x / scale;
+    case "tf_crop_and_resize":
+      return to > 1 ? roi[0] * (from - 1) + (x * (roi[1] - roi[0]) * (from - 1)) / (to - 1) : 0.5 * (roi[0] + roi[1]) * (from - 1);
+    default:
+      throw failure("ops/resize", `Resize has no coordinate_transformation_mode ${mode}`);
+  }
+}
+
+/** The places on the source's axis that a coordinate is made of, and their parts. */
+function tapsOf(call: Call, mode: string, at: number, scale: number, size: number): { index: number; part: number }[] {
+  if (mode === "nearest") {
+    const how = text(call, "nearest_mode", "round_prefer_floor");
+    const index =
+      how === "floor"
+        ? Math.floor(at)
+        : how === "ceil"
+          ? Math.ceil(at)
+          : how === "round_prefer_ceil"
+            ? Math.floor(at + 0.5)
+            : Math.ceil(at - 0.5);
+    return [{ index, part: 1 }];
+  }
+  // With antialias a shrinking filter is stretched over all that it covers.
+  const stretch = int(call, "antialias", 0) === 1 && scale < 1 ? 1 / scale : 1;
+  const a = float(call, "cubic_coeff_a", -0.75);
+  const kernel =
+    mode === "linear"
+      ? (t: number) => Math.max(0, 1 - t)
+      : (t: number) =>
+          t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? a * (((t - 5) * t + 8) * t - 4) : 0;
+  const reach = (mode === "linear" ? 1 : 2) * stretch;
+  const taps: { index: number; part: number }[] = [];
+  for (let index = Math.ceil(at - reach); index <= Math.floor(at + reach); index++)
+    taps.push({ index, part: kernel(Math.abs(index - at) / stretch) });
+  const inside = int(call, "exclude_outside", 0) === 1 || stretch > 1 ? taps.filter((t) => t.index >= 0 && t.index < size) : taps;
+  const sum = inside.reduce((s, t) => s + t.part, 0);
+  return inside.map((t) => ({ index: t.index, part: t.part / sum }));
+}
+
+/** Sizes and scales of all axes. */
+function targetOf(call: Call, x: Nd) {
+  const rank = x.shape.length;
+  const axes = (intList(call, "axes") ?? x.shape.map((_, i) => i)).map((axis) => wholeAxis(axis, rank));
+  const scales = x.shape.map(() => 1);
+  const shape = [...x.shape];
+  const givenScales = call.inputs[2] && numbersOf(call.inputs[2]);
+  const sizes = ints(call, 3);
+  if (sizes && sizes.length > 0) {
+    const policy = text(call, "keep_aspect_ratio_policy", "stretch");
+    const ratios = axes.map((axis, i) => sizes[i]! / x.shape[axis]!);
+    const common = policy === "not_larger" ? Math.min(...ratios) : Math.max(...ratios);
+    axes.forEach((axis, i) => {
+      scales[axis] = policy === "stretch" ? ratios[i]! : common;
+      shape[axis] = policy === "stretch" ? sizes[i]! : Math.floor(common * x.shape[axis]! + 0.5);
+    });
+  } else
+    axes.forEach((axis, i) => {
+      scales[axis] = givenScales![i]!;
+      shape[axis] = Math.floor(x.shape[axis]! * givenScales![i]!);
+    });
+  return { axes, scales, shape };
+}
+
+const resize: EvaluateRule = (call) => {
+  const x = input(call, 0);
+  const { axes, scales, shape } = targetOf(call, x);
+  const mode = text(call, "mode", "nearest");
+  const transformation = text(call, "coordinate_transformation_mode", "half_pixel");
+  const roi = call.inputs[1] && numbersOf(call.inputs[1]);
+  const outside = attribute(call.node, "extrapolation_value", "float") ?? 0;
+  const strides = stridesOf(x.shape);
+
+  const taps = shape.map((to, axis) => {
+    const from = x.shape[axis]!;
+    const k = axes.indexOf(axis);
+    return Array.from({ length: to }, (_, i) => {
+      if (k < 0 || (to === from && scales[axis] === 1 && transformation !== "tf_crop_and_resize")) return { taps: [{ index: i, part: 1 }], outside: false };
+      const part: [number, number] = roi && roi.length > 0 ? [roi[k]!, roi[k + axes.length]!] : [0, 1];
+      const at = sourceCoordinate(transformation, i, from, to, scales[axis]!, part);
+      const beyond = transformation === "tf_crop_and_resize" && (at < 0 || at > from - 1);
+      const list = tapsOf(call, mode, at, scales[axis]!, from).map((t) => ({ ...t, index: Math.max(0, Math.min(from - 1, t.index)) }));
+      return { taps: list, outside: beyond };
+    });
+  });
+  const data = newData("float64", shape) as Float64Array;
+  const image = numbersOf(x);
+  eachIndex(shape, (index, flat) => {
+    if (index.some((i, axis) => taps[axis]![i]!.outside)) {
+      data[flat] = outside;
+      return;
+    }
+    const sum = (axis: number, at: number): number => {
+      if (axis === index.length) return image[at]!;
+      let s = 0;
+      for (const t of taps[axis]![index[axis]!]!.taps) s += t.part * sum(axis + 1, at + t.index * strides[axis]!);
+      return s;
+    };
+    data[flat] = sum(0, 0);
+  });
+  return [{ dtype: x.dtype, shape, data }];
+};
+
+export const resizing: EvaluateRules = { Resize: resize };
