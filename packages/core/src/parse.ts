@@ -135,6 +135,19 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
   };
   const typedTensor = (token: string): Tensor => contents(dtype(token), shape().map(Number));
 
+  /** Whether the bracket that opens here is that of a graph's inputs: "=>" comes after it. */
+  const arrowFollows = () => {
+    const saved = { at, peeked, comment };
+    let depth = 0;
+    do {
+      const token = next();
+      if (token === "") break;
+      depth += token === "(" ? 1 : token === ")" ? -1 : 0;
+    } while (depth > 0);
+    const found = peek() === "=>";
+    ({ at, peeked, comment } = saved);
+    return found;
+  };
   const attributeValue = (): Attribute => {
     if (accept("@")) return { type: "ref", of: next() as AttributeKind, name: name() };
     if (peek() === "[") {
@@ -143,6 +156,8 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
       return { type: `${type}s`, value: items.map((i) => (i as { value: unknown }).value) } as Attribute;
     }
     const token = next();
+    const isType = /^(sequence|optional|map|sparse|opaque)$/.test(token);
+    if (peek() === "(" && !(isType && !arrowFollows())) return { type: "graph", value: graphBody(unquote(token)) };
     if (token.startsWith("bytes"))
       return {
         type: "string",
@@ -159,8 +174,8 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
       return { type: token, value: [] } as unknown as Attribute;
     }
     if (token in dtypeBits && peek() === "[") return { type: "tensor", value: typedTensor(token) };
-    if (/^(sequence|optional|map|sparse|opaque)$/.test(token)) return { type: "type", value: typeFrom(token) };
-    return { type: "graph", value: graphBody(unquote(token)) };
+    if (isType) return { type: "type", value: typeFrom(token) };
+    return fail(`expected an attribute's value, found ${token || "the end"}`);
   };
 
   const statement = (nodes: Node[], initial: Map<string, Tensor>) => {
