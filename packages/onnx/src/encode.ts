@@ -112,6 +112,12 @@ function ascii(o: Out, text: string): boolean {
 }
 
 function integer(o: Out, value: Int): void {
+  if (value >= 0 && value < 128) {
+    room(o, 1);
+    o.buffer[--o.at] = Number(value);
+    o.size++;
+    return;
+  }
   const small = typeof value === "number" && value >= 0;
   const bytes = small ? varintOf(value) : bigVarint(BigInt.asUintN(64, BigInt(value)));
   room(o, bytes);

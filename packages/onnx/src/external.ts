@@ -123,10 +123,13 @@ export function nameOf(location: string, file: string): string {
   }
 }
 
+/** Messages that tensors may be in. */
+const holders = new Set("ModelProto FunctionProto GraphProto NodeProto AttributeProto SparseTensorProto".split(" "));
+
 /** All tensors of a message, wherever they stand. */
 function tensorsIn(plan: Plan, m: Readonly<Record<string, unknown>>, found: TensorProto[] = []): TensorProto[] {
   if (plan.name === "TensorProto") found.push(m as TensorProto);
-  else
+  else if (holders.has(plan.name))
     for (const field of plan.fields) {
       const held = field?.plan && m[field.name];
       if (!held) continue;

@@ -13,7 +13,7 @@ import {
   type Tensor,
   tensor,
 } from "@pare/core";
-import type { AdaptContext, Adapter } from "./adapt.ts";
+import type { AdaptContext } from "./adapt.ts";
 import { adapters } from "./adapters.ts";
 import { earlyAdapters } from "./adapters-early.ts";
 import { kept } from "./attributes.ts";
@@ -74,7 +74,7 @@ const rootOf = (view: GraphView): GraphView => (view.parent ? rootOf(view.parent
 
 function upgradeGraph(e: Edit, view: GraphView, from: number, onlyFloat32: boolean, file: { file?: string }): void {
   for (const n of view.graph.nodes) {
-    if (n.domain !== "" || (!adapters.has(n.op) && !earlyAdapters.has(n.op))) continue;
+    if (n.domain !== "" || !nextAdapter(n.op, from)) continue;
     const before: Node[] = [];
     const ctx = contextOf(e, view, n, before, onlyFloat32, file);
     const after = adapt(n, from, ctx);
@@ -82,13 +82,13 @@ function upgradeGraph(e: Edit, view: GraphView, from: number, onlyFloat32: boole
   }
 }
 
+/** The first adapter of an operator after a version. */
+const nextAdapter = (op: string, from: number) =>
+  earlyAdapters.get(op)?.find(([version]) => version > from) ?? adapters.get(op)?.find(([version]) => version > from);
+
 /** Applies one version after the other; what an adapter gives is of the version it stands for. */
 function adapt(n: Node, from: number, ctx: AdaptContext): readonly Node[] {
-  const table: readonly (readonly [number, Adapter])[] = [
-    ...(earlyAdapters.get(n.op) ?? []),
-    ...(adapters.get(n.op) ?? []),
-  ];
-  const next = n.domain === "" ? table.find(([version]) => version > from) : undefined;
+  const next = n.domain === "" ? nextAdapter(n.op, from) : undefined;
   if (!next) return [n];
   const made = next[1](n, ctx);
   return (Array.isArray(made) ? (made as readonly Node[]) : [made as Node]).flatMap((m) => adapt(m, next[0], ctx));
