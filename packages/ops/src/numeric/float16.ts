@@ -22,7 +22,10 @@ const shifted = new Float32Array(1);
 const shiftedBits = new Uint32Array(shifted.buffer);
 
 /** The numbers that float16 bits stand for; exact. */
-export function float16ToFloat32(halves: Uint16Array, out: Float32Array = new Float32Array(halves.length)): Float32Array {
+export function float16ToFloat32(
+  halves: Uint16Array,
+  out: Float32Array = new Float32Array(halves.length),
+): Float32Array {
   const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
   for (let i = 0; i < halves.length; i++) {
     const h = halves[i]!;
