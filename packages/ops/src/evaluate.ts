@@ -2,6 +2,7 @@
 import {
   attribute,
   constantNodeValue,
+  type DType,
   failure,
   type Graph,
   type Model,
@@ -12,6 +13,7 @@ import {
   type Values,
   viewOf,
 } from "@pare/core";
+import { dtypeOf } from "./dtype-codes.ts";
 import { cast, elementwise } from "./evaluate/elementwise.ts";
 import { fromTensor, isKnown, type Nd, nd, numbersOf, toTensor } from "./evaluate/array.ts";
 import { linear } from "./evaluate/linear.ts";
@@ -36,9 +38,15 @@ export const evaluatedOperators: ReadonlySet<string> = new Set(rules.keys());
  * @throws PareError when the inputs do not fit the operator
  */
 export function evaluateNode(node: Node, inputs: readonly (ResidentTensor | undefined)[]): ResidentTensor[] | undefined {
-  const rule = node.domain === "" ? rules.get(node.op) : undefined;
-  if (!rule || inputs.some((t) => t && !isKnown(t.dtype))) return undefined;
-  return rule({ node, inputs: inputs.map((t) => t && fromTensor(t)) }).map(toTensor);
+  const rule = ruleFor(node, inputs);
+  return rule?.({ node, inputs: inputs.map((t) => t && fromTensor(t)) }).map(toTensor);
+}
+
+/** The rule of a node whose values all have types that the evaluator knows. */
+function ruleFor(node: Node, inputs: readonly ({ readonly dtype: DType } | undefined)[]) {
+  const named = ["to", "output_dtype"].flatMap((name) => attribute(node, name, "int") ?? []).map((code) => dtypeOf(Number(code)));
+  const types = [...inputs.flatMap((t) => t?.dtype ?? []), ...named];
+  return node.domain === "" && types.every((t) => t === undefined || isKnown(t)) ? rules.get(node.op) : undefined;
 }
 
 export interface EvaluateOptions {
@@ -57,22 +65,27 @@ export async function evaluate(model: Model, inputs: Values, options: EvaluateOp
   const constants = new Map<Tensor, Nd>();
   for (const { graph } of viewOf(model).graphs)
     for (const t of [...graph.weights.values(), ...graph.nodes.flatMap((n) => constantNodeValue(n) ?? [])])
-      if (isKnown(t.dtype)) constants.set(t, fromTensor(await resident(t, signal)));
+      constants.set(t, known(await resident(t, signal)));
 
   const scope = new Map<string, Nd>();
   for (const { name } of model.graph.inputs) {
     const given = inputs[name];
-    if (given) scope.set(name, fromTensor(given));
+    if (given) scope.set(name, known(given));
     else if (!model.graph.weights.has(name)) throw failure("ops/input", `the input ${name} is missing`, { location: { value: name } });
   }
   const values = runGraph(model.graph, { model, constants, outer: undefined, scope, attributes: undefined, ...(signal ? { signal } : {}) });
   const results = outputs.map((name) => {
     const found = values.get(name);
     if (!found) throw failure("ops/output", `nothing computes ${name}`, { location: { value: name } });
+    if (!isKnown(found.dtype)) throw failure("ops/no-rule", `${found.dtype} is not evaluated`, { location: { value: name } });
     return [name, toTensor(found)] as const;
   });
   return Object.fromEntries(results);
 }
+
+/** A tensor as an array; one of a type that is not known keeps its place, but no rule takes it. */
+const known = (t: ResidentTensor): Nd =>
+  isKnown(t.dtype) ? fromTensor(t) : { dtype: t.dtype, shape: t.shape, data: new Float64Array(0) };
 
 interface Frame {
   readonly model: Model;
@@ -96,7 +109,7 @@ function runGraph(g: Graph, frame: Frame): Map<string, Nd> {
     const results = runNode(n, n.inputs.map((v) => (v === "" ? undefined : read(v))), frame, read);
     n.outputs.forEach((name, i) => {
       // Each value is rounded to its type, as a runtime stores it.
-      if (name !== "" && results[i]) scope.set(name, fromTensor(toTensor(results[i])));
+      if (name !== "" && results[i]) scope.set(name, isKnown(results[i].dtype) ? fromTensor(toTensor(results[i])) : results[i]);
     });
   }
   return scope;
@@ -119,7 +132,7 @@ function runNode(n: Node, inputs: readonly (Nd | undefined)[], frame: Frame, rea
     switch (node.op) {
       case "Constant": {
         const t = constantNodeValue(node);
-        if (t && isKnown(t.dtype)) return [frame.constants.get(t) ?? fromTensor(t as ResidentTensor)];
+        if (t) return [frame.constants.get(t) ?? known(t as ResidentTensor)];
         break;
       }
       case "If":
@@ -127,7 +140,7 @@ function runNode(n: Node, inputs: readonly (Nd | undefined)[], frame: Frame, rea
       case "Loop":
         return loop(attribute(node, "body", "graph")!, inputs, inner);
       default: {
-        const rule = rules.get(node.op);
+        const rule = ruleFor(node, inputs);
         if (rule) return rule({ node, inputs });
       }
     }

@@ -45,6 +45,8 @@ interface Window {
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
   readonly begin: readonly number[];
+  /** Where the padding after the image ends. */
+  readonly end: readonly number[];
   readonly out: readonly number[];
 }
 
@@ -56,6 +58,7 @@ function windowOf(call: Call, spatial: readonly number[], kernel: readonly numbe
   const auto = text(call, "auto_pad", "NOTSET");
   const pads = intList(call, "pads") ?? new Array<number>(2 * rank).fill(0);
   const begin: number[] = [];
+  const end: number[] = [];
   const out = spatial.map((size, i) => {
     const reach = (kernel[i]! - 1) * dilations[i]! + 1;
     const stride = strides[i]!;
@@ -63,17 +66,19 @@ function windowOf(call: Call, spatial: readonly number[], kernel: readonly numbe
       const count = Math.ceil(size / stride);
       const total = Math.max(0, (count - 1) * stride + reach - size);
       begin.push(auto === "SAME_UPPER" ? Math.floor(total / 2) : Math.ceil(total / 2));
+      end.push(size + total - begin[i]!);
       return count;
     }
     const [before, after] = auto === "VALID" ? [0, 0] : [pads[i]!, pads[i + rank]!];
     begin.push(before);
+    end.push(size + after);
     const steps = (size + before + after - reach) / stride;
     if (int(call, "ceil_mode", 0) !== 1) return Math.floor(steps) + 1;
     const count = Math.ceil(steps) + 1;
     // A window must start inside the image or the padding before it.
     return (count - 1) * stride >= size + before ? count - 1 : count;
   });
-  return { kernel, strides, dilations, begin, out };
+  return { kernel, strides, dilations, begin, end, out };
 }
 
 /** Places in the image under the window at `position`: `visit(offset in the image, offset in the kernel)`; padding is left out. */
@@ -183,7 +188,6 @@ const pool =
     const shape = [batch, channels, ...window.out];
     const data = newData("float64", shape) as Float64Array;
     const image = numbersOf(x);
-    const pads = intList(call, "pads");
     eachIndex(window.out, (position, at) => {
       const places: number[] = [];
       underWindow(window, spatial, position, (place) => places.push(place));
@@ -191,8 +195,7 @@ const pool =
       const padded = elementCount(
         window.kernel.map((k, i) => {
           const start = position[i]! * window.strides[i]! - window.begin[i]!;
-          const end = spatial[i]! + (pads ? pads[i + spatial.length]! : k);
-          return Array.from({ length: k }, (_, t) => start + t * window.dilations[i]!).filter((p) => p < end).length;
+          return Array.from({ length: k }, (_, t) => start + t * window.dilations[i]!).filter((p) => p < window.end[i]!).length;
         }),
       );
       for (let plane = 0; plane < batch * channels; plane++)

@@ -2,13 +2,17 @@ import { attribute, failure } from "@pare/core";
 import { eachIndex, type Nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, intList, ints, text } from "./rule.ts";
 
-/** Where a place of the result lies on the source's axis, by the definitions of `coordinate_transformation_mode`. */
-function sourceCoordinate(mode: string, x: number, from: number, to: number, scale: number, roi: readonly [number, number]): number {
+/**
+ * Where a place of the result lies on the source's axis, by the definitions of `coordinate_transformation_mode`. The
+ * length of the result that they speak of is `scale * from`, which need not be whole.
+ */
+function sourceCoordinate(mode: string, x: number, from: number, whole: number, scale: number, roi: readonly [number, number]): number {
+  const to = scale * from;
   switch (mode) {
     case "half_pixel":
       return (x + 0.5) / scale - 0.5;
     case "half_pixel_symmetric": {
-      const adjusted = to / (scale * from);
+      const adjusted = whole / to;
       const centre = from / 2;
       return centre - centre * adjusted + (x + 0.5) / scale - 0.5;
     }
@@ -51,7 +55,7 @@ function tapsOf(call: Call, mode: string, at: number, scale: number, size: numbe
   const taps: { index: number; part: number }[] = [];
   for (let index = Math.ceil(at - reach); index <= Math.floor(at + reach); index++)
     taps.push({ index, part: kernel(Math.abs(index - at) / stretch) });
-  const inside = int(call, "exclude_outside", 0) === 1 || stretch > 1 ? taps.filter((t) => t.index >= 0 && t.index < size) : taps;
+  const inside = int(call, "exclude_outside", 0) === 1 ? taps.filter((t) => t.index >= 0 && t.index < size) : taps;
   const sum = inside.reduce((s, t) => s + t.part, 0);
   return inside.map((t) => ({ index: t.index, part: t.part / sum }));
 }
