@@ -1,8 +1,12 @@
 export * from "./arbitrary.ts";
 export * from "./build.ts";
 export * from "./content.ts";
+export * from "./format-laws.ts";
 export type { Law } from "./law.ts";
+export * from "./memory-files.ts";
 export * from "./models.ts";
 export * from "./mutants.ts";
 export * from "./pass-laws.ts";
+export * from "./runtime-laws.ts";
+export * from "./store-laws.ts";
 export * from "./synthetic.ts";
