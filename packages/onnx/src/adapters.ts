@@ -107,8 +107,10 @@ const resize: Adapter = (n, ctx) => {
   arity(n, ctx, 2, 2);
   const scales = constantOf(ctx.view, n.inputs[1]!);
   const data = scales?.dtype === "float32" ? new Float32Array(scales.bytes.slice().buffer) : undefined;
+  const nearest = (attributeOf(n, ctx, "mode", "string") ?? "nearest") === "nearest";
   const smaller = data?.some((s) => s < 1) ?? false;
-  if (smaller && data?.some((s) => s > 1)) throw noAdapter(ctx, n, "it makes one axis larger and another smaller");
+  if (nearest && smaller && data?.some((s) => s > 1))
+    throw noAdapter(ctx, n, "it makes one axis larger and another smaller");
   const changed = withAttributes(n, {
     coordinate_transformation_mode: attr.string("asymmetric"),
     nearest_mode: attr.string(smaller ? "ceil" : "floor"),
