@@ -16,7 +16,8 @@ import * as z from "zod";
 import { encodeWeight } from "./encode.ts";
 import { toHalf } from "./half.ts";
 import { halfError, misfit } from "./half-error.ts";
-import { convertGraph, valuesToObserve } from "./half-graph.ts";
+import { convertGraph } from "./half-graph.ts";
+import { valuesToObserve } from "./half-plan.ts";
 import { scopeOptions } from "./options.ts";
 
 /**

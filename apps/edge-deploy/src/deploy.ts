@@ -1,0 +1,93 @@
+import { join } from "node:path";
+import type { Diagnostic, Pass } from "@pare/core";
+import { samplesFrom } from "@pare/core";
+import { fixedPoint, float16, int8Weights } from "@pare/quantize";
+import { type Comparison, type MeasuredPass, measureReport } from "@pare/report";
+import { ort } from "@pare/runtime-ort";
+import { compress } from "pare";
+import type { Answer, Job } from "./jobs.ts";
+
+/** A way to make a model smaller. */
+export interface Version {
+  readonly name: string;
+  readonly suffix: string;
+  readonly passes: () => readonly Pass[];
+}
+
+export const versions: readonly Version[] = [
+  { name: "float16", suffix: "_fp16", passes: () => [float16()] },
+  { name: "float16 weights", suffix: "_w16", passes: () => [float16({ compute: "float32" })] },
+  { name: "fixed point 2^-10", suffix: "_fixed10", passes: () => [fixedPoint({ bits: 10 })] },
+  { name: "int8 weights", suffix: "_int8", passes: () => [int8Weights()] },
+];
+
+/** One version of one model, measured against its source. */
+export interface Outcome {
+  readonly job: Job;
+  readonly version: Version;
+  readonly file: string;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  /** Least SQNR of its outputs in dB. */
+  readonly sqnrDb: number;
+  /** Mean agreement of the decoded answers, 0 to 1. */
+  readonly agreement: number;
+  readonly msBefore: number;
+  readonly msAfter: number;
+  readonly covered: number;
+  readonly candidates: number;
+  readonly answers: readonly Answer[];
+  readonly comparison: Comparison;
+  readonly passes: readonly MeasuredPass[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** The answers of a file's model to the job's inputs, in ONNX Runtime. */
+export async function answersOf(job: Job, file: string, signal?: AbortSignal): Promise<Answer[]> {
+  const session = await ort().prepareFile(file, { ...job.state, ...(signal ? { signal } : {}) });
+  try {
+    return await job.answers(session, signal);
+  } finally {
+    await session.close();
+  }
+}
+
+/** Makes a version, writes it into `folder`, and measures numbers, answers and time against the source. */
+export async function deploy(job: Job, version: Version, source: readonly Answer[], folder: string, signal?: AbortSignal): Promise<Outcome> {
+  const file = join(folder, `${job.name.toLowerCase().replaceAll(" ", "-")}${version.suffix}.onnx`);
+  const result = await compress(job.file, {
+    passes: version.passes(),
+    output: file,
+    samples: samplesFrom(job.samples),
+    values: "all",
+    gzip: false,
+    // What a version does to the answers is shown, not hidden: nothing is too bad to be measured.
+    minSqnrDb: Number.NEGATIVE_INFINITY,
+    minCoverage: 0,
+    ...(signal ? { signal } : {}),
+  });
+  try {
+    const answers = await answersOf(job, file, signal);
+    const passes = await measureReport(result.report);
+    const counted = result.report.passes;
+    return {
+      job,
+      version,
+      file,
+      bytesBefore: result.bytes.before,
+      bytesAfter: result.bytes.after,
+      sqnrDb: Math.min(...result.comparison!.outputs.map((o) => o.sqnrDb ?? Number.POSITIVE_INFINITY)),
+      agreement: answers.reduce((sum, a, i) => sum + source[i]!.agreement(a), 0) / answers.length,
+      msBefore: result.latency!.before.medianMs,
+      msAfter: result.latency!.after.medianMs,
+      covered: counted.reduce((sum, p) => sum + p.done.length, 0),
+      candidates: counted.reduce((sum, p) => sum + p.done.length + p.skipped.length, 0),
+      answers,
+      comparison: result.comparison!,
+      passes,
+      diagnostics: result.diagnostics,
+    };
+  } finally {
+    await result.close();
+  }
+}
