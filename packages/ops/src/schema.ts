@@ -1,0 +1,11 @@
+export { checkNode, type TypeOf } from "./schema/check.ts";
+export { LOWEST_OPSET, lowestOpset, lowestVersion } from "./schema/lowest.ts";
+export {
+  type AttributeSchema,
+  type OperatorSchema,
+  operatorNames,
+  type Parameter,
+  schemaOf,
+  typeName,
+  versionsOf,
+} from "./schema/table.ts";

@@ -1,0 +1,94 @@
+import { type GraphView, IR_OPSET, type Model, type Node, type ValueType, viewOf } from "@pare/core";
+import { breaks } from "./breaks.ts";
+import { allowedTypes, checkNamed, matched, type Side, type TypeOf, typeNameOf } from "./check.ts";
+import { type OperatorSchema, schemaOf, versionsOf } from "./table.ts";
+
+/** The lowest opset that is considered: 7 brought the broadcasting that all later ones have. */
+export const LOWEST_OPSET = 7;
+
+/**
+ * The lowest opset version, 7 at least, at which a node of the standard domain that is right at the IR's opset is the
+ * same in every word and means the same. Where types are not known, versions that take fewer are not gone to.
+ */
+export function lowestVersion(node: Node, typeOf: TypeOf = () => undefined): number {
+  if (node.domain !== "") return LOWEST_OPSET;
+  let since = schemaOf(node.op, IR_OPSET)?.since;
+  if (since === undefined) return IR_OPSET;
+  for (const older of versionsOf(node.op).reverse()) {
+    if (older >= since) continue;
+    if (since <= LOWEST_OPSET || breaks.get(node.op)?.get(since)?.(node, typeOf)) break;
+    const [to, from] = [schemaOf(node.op, older)!, schemaOf(node.op, since)!];
+    const nameOf = namesIn(node, from, typeOf);
+    if (checkNamed(node, older, nameOf).length > 0 || losesTypes(node, to, from, nameOf)) break;
+    if (changesDefault(node, to, from)) break;
+    since = older;
+  }
+  return Math.max(since, LOWEST_OPSET);
+}
+
+/** Names of types, also of values that share a type variable with one whose type is known. */
+function namesIn(node: Node, schema: OperatorSchema, typeOf: TypeOf): NameOf {
+  const bound = new Map<string, string>();
+  const shared = new Map<string, string>();
+  for (const side of sides)
+    for (const [value, p] of matched(node[side], schema[side])) {
+      if (!p.homogeneous) continue;
+      const name = typeNameOf(node, value, side, typeOf);
+      if (name !== undefined) bound.set(p.type, name);
+      shared.set(value, p.type);
+    }
+  return (value, side) => typeNameOf(node, value, side, typeOf) ?? bound.get(shared.get(value) ?? "");
+}
+
+type NameOf = (value: string, side: Side) => string | undefined;
+const sides = ["inputs", "outputs"] as const;
+
+/** Whether a value whose type is not known could have one that the older version does not take. */
+const losesTypes = (node: Node, older: OperatorSchema, newer: OperatorSchema, nameOf: NameOf): boolean =>
+  sides.some((side) => {
+    const before = [...matched(node[side], older[side])];
+    return [...matched(node[side], newer[side])].some(([value, p], i) => {
+      const q = before[i]?.[1];
+      if (!q || nameOf(value, side) !== undefined) return false;
+      const allowed = allowedTypes(older, q);
+      return [...allowedTypes(newer, p)].some((type) => !allowed.has(type)) || separates(newer, older, p.type, q.type);
+    });
+  });
+
+/** Whether what was one type variable for several values has become several. */
+function separates(newer: OperatorSchema, older: OperatorSchema, now: string, then: string): boolean {
+  const sharers = (s: OperatorSchema, name: string) =>
+    [...s.inputs, ...s.outputs].filter((p) => p.type === name).length;
+  return sharers(older, then) > sharers(newer, now);
+}
+
+/** Whether an attribute that the node leaves out has another default in the older version. */
+const changesDefault = (node: Node, older: OperatorSchema, newer: OperatorSchema): boolean =>
+  [...newer.attributes.values()].some(({ name, default: now }) => {
+    const then = older.attributes.get(name);
+    return !node.attributes.has(name) && then !== undefined && String(then.default) !== String(now);
+  });
+
+/**
+ * The lowest opset version of the standard domain at which a model of the IR's opset, functions apart, is the same in
+ * every word and means the same, and a node for which it cannot be lower.
+ */
+export function lowestOpset(
+  model: Model,
+  typeOf: (view: GraphView, value: string) => ValueType | undefined = (view, value) =>
+    view.definer(value)?.info(value)?.type,
+): { readonly version: number; readonly because?: Node } {
+  let version = LOWEST_OPSET;
+  let because: Node | undefined;
+  for (const view of viewOf(model).graphs) {
+    for (const n of view.graph.nodes) {
+      const known: TypeOf = (value) => {
+        const constant = value === "" ? undefined : view.constant(value);
+        return constant ? { kind: "tensor", dtype: constant.dtype, shape: constant.shape } : typeOf(view, value);
+      };
+      const lowest = lowestVersion(n, known);
+      if (lowest > version) [version, because] = [lowest, n];
+    }
+  }
+  return { version, ...(because && { because }) };
+}
