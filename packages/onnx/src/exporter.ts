@@ -4,6 +4,7 @@ import {
   type ExportContext,
   type Exporter,
   type FileSink,
+  isPareError,
   type Model,
   PareError,
   type Tensor,
@@ -35,27 +36,31 @@ const THRESHOLD = 65536;
 export const onnxExporter: Exporter<OnnxWriteOptions> = {
   format: "onnx",
   extensions: [".onnx"],
-  check(model, options = {}) {
-    const problems: Diagnostic[] = verify(model).filter((d) => d.code !== "core/no-opset");
-    try {
-      lowerOpset(model, options.opset);
-    } catch (error) {
-      if (!(error instanceof PareError)) throw error;
-      problems.push(...error.diagnostics);
-    }
-    return problems;
-  },
+  check: (model, options = {}) => prepare(model, options).problems,
   async export(model, sink, name, options = {}) {
     try {
-      const problems = onnxExporter.check(model, options);
-      if (problems.length > 0) throw new PareError(problems);
-      return await write(model, sink, checkFileName(name), options);
+      options.signal?.throwIfAborted();
+      const file = checkFileName(name);
+      const { lowered, problems } = prepare(model, options);
+      if (!lowered || problems.length > 0) throw new PareError(problems);
+      return await write(lowered, sink, file, options);
     } catch (error) {
       await sink.abort();
       throw error;
     }
   },
 };
+
+/** The model at the opset to write, and everything that keeps it from being written. */
+function prepare(model: Model, options: OnnxWriteOptions): { lowered?: Model; problems: readonly Diagnostic[] } {
+  const problems: Diagnostic[] = verify(model).filter((d) => d.code !== "core/no-opset");
+  try {
+    return { lowered: lowerOpset(model, options.opset), problems };
+  } catch (error) {
+    if (!isPareError(error)) throw error;
+    return { problems: [...problems, ...error.diagnostics] };
+  }
+}
 
 async function write(
   model: Model,
@@ -64,15 +69,13 @@ async function write(
   options: OnnxWriteOptions & ExportContext,
 ): Promise<Artifact> {
   const { signal, externalData = "auto" } = options;
-  signal?.throwIfAborted();
-  const { model: lowered, diagnostics } = lowerOpset(model, options.opset);
 
   let data: DataFile | undefined;
-  let encoded = externalData === "auto" || !externalData ? encode("ModelProto", writeModel(lowered)) : undefined;
+  let encoded = externalData === "auto" || !externalData ? encode("ModelProto", writeModel(model)) : undefined;
   if (!encoded || (externalData === "auto" && encoded.byteLength > AUTO_LIMIT)) {
     const threshold = typeof externalData === "object" ? externalData.threshold : THRESHOLD;
     data = dataFile(`${name}.data`, threshold);
-    encoded = encode("ModelProto", writeModel(lowered, data.writer));
+    encoded = encode("ModelProto", writeModel(model, data.writer));
   }
   if (encoded.byteLength >= INLINE_LIMIT) throw tooLargeForOneFile(name, encoded.byteLength);
 
@@ -93,7 +96,7 @@ async function write(
   }
   signal?.throwIfAborted();
   await sink.commit();
-  return { format: "onnx", files: files.map(({ name, byteLength }) => ({ name, byteLength })), diagnostics };
+  return { format: "onnx", files: files.map(({ name, byteLength }) => ({ name, byteLength })), diagnostics: [] };
 }
 
 interface DataFile {
