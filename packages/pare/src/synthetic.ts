@@ -7,7 +7,9 @@ import {
   elementCount,
   failure,
   isFloat,
+  isPareError,
   type Model,
+  PareError,
   type ResidentTensor,
   type Samples,
   samplesFrom,
@@ -31,7 +33,7 @@ export interface SyntheticOptions {
 /**
  * Inputs for a model of which no data is given: floats of a standard normal distribution; integers that the graph
  * compares with a constant are that constant, those that look up a table are its rows, masks are ones; a free dimension is 1 where it is the first,
- * 224 where it is a picture's, otherwise 16. They show whether two models compute the same, not how well either works.
+ * 224 where it is a picture's, 512 of a signal, 16 where it has a name, otherwise 1. They show whether two models compute the same, not how well either works.
  */
 export function syntheticSamples(model: Model, { count = 4, seed = 1, shapes }: SyntheticOptions = {}): Samples {
   const inputs = model.graph.inputs.filter((v) => !model.graph.weights.has(v.name));
@@ -51,6 +53,29 @@ export function syntheticSamples(model: Model, { count = 4, seed = 1, shapes }: 
   return samplesFrom(made);
 }
 
+/** What made-up inputs look like: `x float32 [1, 3, 224, 224]`. */
+export async function describeSamples(samples: Samples): Promise<string> {
+  for await (const sample of samples.open())
+    return Object.entries(sample)
+      .map(([name, t]) => `${name} ${t.dtype} [${t.shape.join(", ")}]`)
+      .join("; ");
+  return "none";
+}
+
+/** Runs `work` on made-up samples; when the engine fails there, the error says that they may be why. */
+export async function withMadeUp<T>(samples: Samples, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isPareError(error) || !/\/(failed|crashed|input)$/.test(error.code)) throw error;
+    const hint = `The inputs were made up (${await describeSamples(samples)}) and may not suit the model: give samples (--samples), or the shapes it takes (--shape name=1,3,224,224).`;
+    throw new PareError(
+      error.diagnostics.map((d) => ({ ...d, hint: d.hint ? `${d.hint} ${hint}` : hint })),
+      { cause: error },
+    );
+  }
+}
+
 function inputValue(
   model: Model,
   v: ValueInfo,
@@ -68,7 +93,7 @@ function inputValue(
         hint: "Give samples.",
       },
     );
-  const shape = given ?? (type.shape ?? [1]).map((d, i, all) => size(d, i, all.length, symbols));
+  const shape = given ?? (type.shape ?? [1]).map((d, i, all) => size(d, i, all.length, isFloat(type.dtype), symbols));
   const n = elementCount(shape);
   if (!Number.isSafeInteger(n) || n > 1 << 28)
     throw failure("pare/no-samples", `the input ${v.name} of shape [${shape}] is too large to be made up`, {
@@ -99,12 +124,15 @@ function inputValue(
 }
 
 /** Equal names are equal sizes. */
-function size(d: Dim, axis: number, rank: number, symbols: Map<string, number>): number {
+function size(d: Dim, axis: number, rank: number, signal: boolean, symbols: Map<string, number>): number {
   if (typeof d === "number" && d >= 0) return d;
   const known = typeof d === "string" ? symbols.get(d) : undefined;
   if (known !== undefined) return known;
-  const chosen = axis === 0 ? 1 : rank === 4 ? (axis === 1 ? 3 : 224) : 16;
-  if (typeof d === "string" && d !== "?") symbols.set(d, chosen);
+  const picture = rank === 4 ? (axis === 1 ? 3 : 224) : undefined;
+  // A dimension without a name may be a batch of states: 1 suits most.
+  const named = typeof d === "string" && d !== "?";
+  const chosen = axis === 0 ? 1 : (picture ?? (rank === 2 && signal ? 512 : named ? 16 : 1));
+  if (named) symbols.set(d, chosen);
   return chosen;
 }
 

@@ -96,6 +96,9 @@ export function countOperators(view: ModelView): Map<string, number> {
   return new Map([...counts].sort((x, y) => y[1] - x[1]));
 }
 
+/** Constants are compared as weights. */
+const isConstant = (n: Node) => n.op === "Constant" && n.domain === "";
+
 interface Placed {
   readonly view: GraphView;
   readonly node: Node;
@@ -108,7 +111,8 @@ const refOf = ({ view, node }: Placed): NodeRef => ({
 });
 
 function diffNodes(a: ModelView, b: ModelView): Pick<GraphDiff, "added" | "removed" | "changed"> {
-  const list = (m: ModelView): Placed[] => m.graphs.flatMap((view) => view.graph.nodes.map((node) => ({ view, node })));
+  const list = (m: ModelView): Placed[] =>
+    m.graphs.flatMap((view) => view.graph.nodes.flatMap((node) => (isConstant(node) ? [] : [{ view, node }])));
   const byOutput = ({ view, node }: Placed) => `${view.path}\n${node.outputs.find((o) => o !== "") ?? ""}`;
   const byName = ({ view, node }: Placed) => (node.name ? `${view.path}\n${node.op}\n${node.name}` : "");
   let left = list(a);
@@ -139,7 +143,8 @@ function diffNodes(a: ModelView, b: ModelView): Pick<GraphDiff, "added" | "remov
 
 function changesOf(a: Node, b: Node): string[] {
   const changes: string[] = [];
-  if (operatorName(a) !== operatorName(b)) changes.push(`${operatorName(a)} became ${operatorName(b)}`);
+  // Another operator has other inputs and attributes: to list them would tell nothing.
+  if (operatorName(a) !== operatorName(b)) return [`${operatorName(a)} became ${operatorName(b)}`];
   const names = (list: readonly string[]) => list.map((n) => n || "-").join(", ");
   if (names(a.inputs) !== names(b.inputs)) changes.push(`inputs (${names(a.inputs)}) became (${names(b.inputs)})`);
   if (names(a.outputs) !== names(b.outputs)) changes.push(`outputs (${names(a.outputs)}) became (${names(b.outputs)})`);
@@ -183,7 +188,7 @@ function diffWeights(a: ModelView, b: ModelView): WeightChange[] {
   const after = constantsOf(b);
   const computed = (m: ModelView, path: string, name: string) => {
     const n = m.graphs.find((g) => g.path === path)?.producer(name);
-    return n && n.op !== "Constant" ? `computed by ${operatorName(n)}` : "";
+    return n && !isConstant(n) ? `computed by ${operatorName(n)}` : "";
   };
   const changes: WeightChange[] = [];
   for (const [key, c] of before) {
@@ -199,10 +204,7 @@ function diffWeights(a: ModelView, b: ModelView): WeightChange[] {
 function constantsOf(m: ModelView) {
   const found = new Map<string, { readonly path: string; readonly name: string; readonly text: string }>();
   for (const view of m.graphs) {
-    const names = [
-      ...view.graph.weights.keys(),
-      ...view.graph.nodes.flatMap((n) => (n.op === "Constant" && n.domain === "" ? n.outputs : [])),
-    ];
+    const names = [...view.graph.weights.keys(), ...view.graph.nodes.flatMap((n) => (isConstant(n) ? n.outputs : []))];
     for (const name of names) {
       const t = view.graph.weights.get(name) ?? view.constant(name);
       if (t) found.set(view.path ? `${view.path}/${name}` : name, { path: view.path, name, text: tensorText(t) });

@@ -1,3 +1,4 @@
+import { isFloat } from "@pare/core";
 import type { Comparison, ValueComparison } from "./compare.ts";
 import { html, type Markup } from "./markup.ts";
 import type { BarsSection, ErrorsSection, HistogramSection } from "./sections.ts";
@@ -42,7 +43,9 @@ export const errors = ({ comparison: c, limit = 15 }: ErrorsSection): Markup =>
 
 /** SQNR of every value in the order of the graph. */
 function profile(c: Comparison): Markup {
-  const values = c.values.toSorted((a, b) => a.position - b.position);
+  // Shapes and indices are equal in all but broken models.
+  const shown = c.values.filter((v) => v.dtypes.some((d) => isFloat(d)) || v.sqnrDb !== Number.POSITIVE_INFINITY);
+  const values = shown.toSorted((a, b) => a.position - b.position);
   const highest = Math.max(60, ...values.filter((v) => Number.isFinite(v.sqnrDb)).map((v) => v.sqnrDb));
   const top = Math.ceil((highest + 5) / 20) * 20;
   const level = (dB: number) => 100 * (1 - Math.max(0, Math.min(top, dB)) / top);

@@ -43,7 +43,7 @@ svg{display:block;width:100%;overflow:visible}
 .group+.group{margin-top:1.25rem}.group h4{margin-bottom:.35rem}
 .group ul,.ranked,.legend,.notes,.reasons,.diagnostics{list-style:none;margin:0;padding:0}
 .group li{display:grid;grid-template-columns:8.5rem 1fr 11.5rem;gap:.8rem;align-items:center;padding:.14rem 0;font-size:.9rem}
-.group .name{color:var(--soft)}.group .value{font-weight:600;white-space:nowrap}.group small{font-weight:400;color:var(--soft);font-size:.85rem}
+.group .name{color:var(--soft);overflow-wrap:anywhere}.group .value{font-weight:600;white-space:nowrap}.group small{font-weight:400;color:var(--soft);font-size:.85rem}
 .c0{--c:var(--c0)}.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}.c4{--c:var(--c4)}.c5{--c:var(--c5)}
 .group .fill{fill:var(--c)}
 .legend{display:flex;flex-wrap:wrap;gap:.35rem 1.1rem;font-size:.85rem;color:var(--soft);margin-bottom:.6rem}

@@ -24,13 +24,24 @@ export interface Table {
 }
 
 /**
- * A table. Columns may be given as their keys.
+ * A table. Columns may be given as their keys. Rows are any objects that have cells under them; what else they have is left out.
  * @example textTable(table(["name", { key: "size", unit: "bytes" }], [{ name: "w", size: 4096 }]))
  */
-export const table = (columns: readonly (string | Column)[], rows: readonly Row[]): Table => ({
-  columns: columns.map((c) => (typeof c === "string" ? { key: c } : c)),
-  rows,
-});
+export function table(columns: readonly (string | Column)[], rows: readonly object[]): Table {
+  const full = columns.map((c) => (typeof c === "string" ? { key: c } : c));
+  const picked = (row: object): Row =>
+    Object.fromEntries(
+      full.map(({ key }) => [key, Object.hasOwn(row, key) ? toCell(row[key as keyof typeof row]) : undefined]),
+    );
+  return { columns: full, rows: rows.map(picked) };
+}
+
+const toCell = (v: unknown): Cell =>
+  v === undefined || v === null
+    ? undefined
+    : typeof v === "number" || typeof v === "string" || typeof v === "boolean"
+      ? v
+      : String(v);
 
 /** A cell as people read it. */
 export function cellText(cell: Cell, column: Column): string {
@@ -47,7 +58,10 @@ export const alignedRight = ({ rows }: Table, column: Column): boolean =>
       (rows.some((r) => typeof r[column.key] === "number") && rows.every((r) => typeof r[column.key] !== "string"));
 
 /** Aligned plain text, without a line's trailing spaces. */
-export function textTable(t: Table, { indent = "" }: { readonly indent?: string } = {}): string {
+export function textTable(whole: Table, { indent = "" }: { readonly indent?: string } = {}): string {
+  // A column without a heading is there for a note now and then.
+  const empty = (c: Column) => c.title === "" && whole.rows.every((r) => cellText(r[c.key], c) === "");
+  const t = { ...whole, columns: whole.columns.filter((c) => !empty(c)) };
   const cells = t.rows.map((row) => t.columns.map((c) => shorten(cellText(row[c.key], c), c.width)));
   const heads = t.columns.map((c) => c.title ?? c.key);
   const widths = heads.map((h, i) => Math.max(widthOf(h), ...cells.map((row) => widthOf(row[i]!))));

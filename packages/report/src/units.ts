@@ -62,9 +62,10 @@ export function formatUnit(value: number, unit: Unit): string {
   }
 }
 
-/** Never rounds up to 100 what is less: 99.96 is not 100. */
+/** Never rounds up to 100 what is less, nor down to 0 what is more. */
 function percent(p: number): string {
   if (p === 100 || p === 0) return String(p);
+  if (Math.abs(p) < 0.05) return p > 0 ? "<0.1" : ">-0.1";
   const digits = Math.abs(p) >= 99.95 && p < 100 ? 2 : 1;
   return Math.min(p, p < 100 ? 99.99 : p).toFixed(digits);
 }

@@ -1,0 +1,341 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { attr, graph, model, node, tensor, value } from "@pare/core";
+import { openOnnx, writeOnnx } from "@pare/onnx";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { main } from "./main.ts";
+import { mlp } from "./test-models.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pare-cli-test-"));
+  await writeOnnx(mlp(), join(folder, "mlp.onnx"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function pare(...argv: string[]) {
+  let out = "";
+  let err = "";
+  const stream = (add: (s: string) => void) => ({ write: (s: string) => add(s) });
+  const code = await main(argv, {
+    stdout: stream((s) => (out += s)),
+    stderr: stream((s) => (err += s)),
+    signal: new AbortController().signal,
+    cwd: folder,
+  });
+  return { code, out, err };
+}
+const json = async (...argv: string[]) => {
+  const { out, ...rest } = await pare(...argv, "--json");
+  return { ...rest, document: JSON.parse(out) };
+};
+
+test("compress writes a smaller file, runs both, and says what was gained and lost", async () => {
+  const { code, document: d, err } = await json("compress", "mlp.onnx", "--int8-weights", "-o", "int8.onnx");
+  expect(code).toBe(0);
+  const [before, after] = await Promise.all(
+    ["mlp.onnx", "int8.onnx"].map(async (f) => (await stat(join(folder, f))).size),
+  );
+  expect(d.bytes).toMatchObject({ before, after });
+  expect(d.bytes.ratio).toBeGreaterThan(3);
+  expect(d.coverage).toEqual([{ pass: "int8-weights", done: 3, total: 3, share: 1, required: 0 }]);
+  expect(d.samples).toBe("synthetic");
+  expect(d.comparison.outputs).toHaveLength(1);
+  expect(d.comparison.outputs[0].sqnrDb).toBeGreaterThan(30);
+  expect(d.latency.before.medianMs).toBeGreaterThan(0);
+  expect(err).toContain("compare int8.onnx");
+  expect((await readdir(folder)).filter((f) => f.startsWith(".pare"))).toEqual([]);
+  const written = await openOnnx(join(folder, "int8.onnx"));
+  expect([...written.model.graph.weights.values()].some((t) => t.dtype === "int8")).toBe(true);
+  await written.close();
+});
+
+test("a dry run writes nothing and predicts what comes to be", async () => {
+  const before = await readdir(folder);
+  const plan = await json(
+    "compress",
+    "mlp.onnx",
+    "--threshold.ratio",
+    "0.2",
+    "--fixed-point.bits",
+    "7",
+    "--dry-run",
+    "-o",
+    "dry.onnx",
+  );
+  expect(plan.code).toBe(0);
+  expect(await readdir(folder)).toEqual(before);
+  const real = await json(
+    "compress",
+    "mlp.onnx",
+    "--threshold.ratio",
+    "0.2",
+    "--fixed-point.bits",
+    "7",
+    "-o",
+    "dry.onnx",
+    "--no-latency",
+  );
+  expect(Math.abs(plan.document.bytes.after / real.document.bytes.after - 1)).toBeLessThan(0.02);
+  expect(plan.document.diff.operators).toEqual([{ op: "DequantizeLinear", before: 0, after: 3 }]);
+});
+
+test("passes run in the order of their flags, and the option of a pass asks for it", async () => {
+  const order = async (...flags: string[]) =>
+    (await json("compress", "mlp.onnx", "--dry-run", ...flags)).document.report.map((p: { pass: string }) => p.pass);
+  expect(await order("--threshold.ratio", "0.3", "--int8-weights")).toEqual(["threshold", "int8-weights"]);
+  expect(await order("--int8-weights.granularity", "tensor", "--threshold")).toEqual(["int8-weights", "threshold"]);
+});
+
+test("wrong usage ends with 2 and a suggestion", async () => {
+  expect(await pare("compres", "mlp.onnx")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("Did you mean compress?"),
+  });
+  expect(await pare("compress", "mlp.onnx", "--int8-weight")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("Did you mean --int8-weights?"),
+  });
+  expect(await pare("compress", "mlp.onnx")).toMatchObject({ code: 2, err: expect.stringContaining("say what to do") });
+  expect(await pare("compress", "mlp.onnx", "--fixed-point.bits", "many")).toMatchObject({ code: 2 });
+  expect(await pare("compress", "mlp.onnx", "--threshold.ratio", "-3")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("ratio"),
+  });
+  expect(await pare("compress", "mlp.onnx", "--int8-weights.granularity", "row")).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("channel"),
+  });
+  expect(await pare("inspect", "mlp.onnx", "--limit", "0")).toMatchObject({ code: 2 });
+  expect((await pare()).code).toBe(2);
+  expect((await pare("--help")).code).toBe(0);
+});
+
+test("what cannot be read ends with 1, and says what and where", async () => {
+  expect(await pare("inspect", "absent.onnx")).toMatchObject({ code: 1, err: expect.stringContaining("absent.onnx") });
+  await writeFile(join(folder, "broken.onnx"), (await readFile(join(folder, "mlp.onnx"))).subarray(0, 5000));
+  const { code, document, err } = await json("inspect", "broken.onnx");
+  expect(code).toBe(1);
+  expect(document.error.diagnostics[0]).toMatchObject({
+    severity: "error",
+    location: { file: expect.stringContaining("broken.onnx") },
+  });
+  expect(err).not.toMatch(/\n\s+at .*\.ts:\d+/);
+});
+
+test("less covered than asked ends with 3 and writes nothing", async () => {
+  const run = (...flags: string[]) => pare("compress", "mlp.onnx", "-o", "no.onnx", ...flags);
+  for (const flags of [
+    ["--int8-weights.ops", "Conv"],
+    ["--int8-weights.include", "layer0.weight,layr1.weight"],
+    ["--int8-weights", "--threshold"],
+    ["--int8-weights.include", "nothing*"],
+  ])
+    expect(await run(...flags), flags.join(" ")).toMatchObject({
+      code: 3,
+      err: expect.stringContaining("pare/coverage"),
+    });
+  expect(existsSync(join(folder, "no.onnx"))).toBe(false);
+  expect(
+    (await pare("compress", "mlp.onnx", "-o", "one.onnx", "--int8-weights.include", "layer1*", "--no-verify")).code,
+  ).toBe(0);
+});
+
+test("a minimum of coverage is held", async () => {
+  const tiny = model(
+    graph({
+      inputs: [value("x", "float32", ["N", 64])],
+      outputs: [value("y", "float32", ["N", 1])],
+      weights: new Map([
+        ["big", mlp().graph.weights.get("layer0.weight")!],
+        ["small", tensor("float32", [64, 1], new Float32Array(64).fill(0.1))],
+        ["int", tensor("int8", [1, 1], [1])],
+        ["scale", tensor("float32", [], [1])],
+      ]),
+      nodes: [
+        node("MatMul", ["x", "big"], ["a"]),
+        node("MatMul", ["a", "small"], ["b"]),
+        node("DequantizeLinear", ["int", "scale"], ["w"]),
+        node("MatMul", ["b", "w"], ["y"]),
+      ],
+    }),
+  );
+  await writeOnnx(tiny, join(folder, "tiny.onnx"));
+  const flags = ["compress", "tiny.onnx", "-o", "tiny8.onnx", "--threshold", "--no-verify"];
+  expect((await pare(...flags)).code).toBe(0);
+  expect(await pare(...flags, "--min-coverage", "1")).toMatchObject({
+    code: 3,
+    err: expect.stringContaining("2 of 3"),
+  });
+  expect((await pare(...flags, "--min-coverage", "60%")).code).toBe(0);
+});
+
+test("a result whose numbers are broken ends with 4, and the old file stays", async () => {
+  await writeFile(join(folder, "kept.onnx"), "old");
+  const flags = ["compress", "mlp.onnx", "--threshold.ratio", "50", "-o", "kept.onnx"];
+  expect(await pare(...flags)).toMatchObject({ code: 4, err: expect.stringContaining("far off") });
+  expect(await readFile(join(folder, "kept.onnx"), "utf8")).toBe("old");
+  expect((await pare(...flags, "--no-verify")).code).toBe(0);
+  expect(await pare("compare", "mlp.onnx", "kept.onnx")).toMatchObject({ code: 4 });
+});
+
+test("the source is not overwritten, under whatever name", async () => {
+  expect(await pare("compress", "mlp.onnx", "--int8-weights", "-o", "./mlp.onnx")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("pare/overwrite"),
+  });
+});
+
+test("results are named like transformers.js wants them, or _small", async () => {
+  const name = async (...flags: string[]) =>
+    (await json("compress", "mlp.onnx", "--dry-run", ...flags)).document.output.slice(folder.length + 1);
+  expect(await name("--int8-weights", "--suffixes")).toBe("mlp_int8.onnx");
+  expect(await name("--fixed-point.bits", "7", "--suffixes")).toBe("mlp_quantized.onnx");
+  expect(await name("--threshold", "--suffixes")).toBe("mlp_small.onnx");
+  expect(await name("--int8-weights")).toBe("mlp_small.onnx");
+});
+
+test("weights go beside the model on request, and come back together", async () => {
+  const wide = mlp(2, 160);
+  await writeOnnx(wide, join(folder, "wide.onnx"));
+  const { code, document } = await json(
+    "compress",
+    "wide.onnx",
+    "--threshold.ratio",
+    "0.05",
+    "--external-data",
+    "-o",
+    "beside/ext.onnx",
+  );
+  expect(code).toBe(0);
+  expect(document.files.map((f: { name: string }) => f.name)).toEqual(["ext.onnx", "ext.onnx.data"]);
+  const { document: found } = await json("inspect", "beside/ext.onnx");
+  expect(found.bytes).toBe(document.bytes.after);
+  expect((await readdir(join(folder, "beside"))).sort()).toEqual(["ext.onnx", "ext.onnx.data"]);
+});
+
+test("a typed configuration is loaded, and its mistakes are told", async () => {
+  const place = join(folder, "configured");
+  await mkdir(place);
+  await writeFile(
+    join(place, "pare.config.ts"),
+    `interface Named { readonly name: string }
+     const halve = { name: "halve", apiVersion: 1, options: {}, needs: [], run: (m: Named) => ({ ...m, metadata: new Map([["halved", "yes"]]) }) } satisfies Named & object;
+     export default { input: "../mlp.onnx", passes: [halve], output: "../configured.onnx", latency: false };`,
+  );
+  const run = (...argv: string[]) =>
+    main(argv, {
+      stdout: { write() {} },
+      stderr: { write: (s: string) => (said += s) },
+      signal: new AbortController().signal,
+      cwd: place,
+    });
+  let said = "";
+  expect(await run("compress"), said).toBe(0);
+  const { document } = await json("inspect", "configured.onnx");
+  expect(document.metadata).toEqual({ halved: "yes" });
+  await writeFile(join(place, "pare.config.mjs"), `export default { pases: [] };`);
+  expect(await run("compress", "--config", "pare.config.mjs")).toBe(1);
+  expect(said).toContain("unknown keys: pases");
+});
+
+const npy = (shape: readonly number[], data: Float32Array | Float64Array | BigInt64Array) => {
+  const kind = data instanceof Float32Array ? "<f4" : data instanceof Float64Array ? "<f8" : "<i8";
+  const header = `${`{'descr': '${kind}', 'fortran_order': False, 'shape': (${shape.join(", ")}${shape.length === 1 ? "," : ""}), }`.padEnd(
+    117,
+  )}\n`;
+  const head = Buffer.concat([
+    Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, header.length, 0]),
+    Buffer.from(header),
+  ]);
+  return Buffer.concat([head, Buffer.from(data.buffer as ArrayBuffer)]);
+};
+
+test("samples come from a file of numpy, or a folder of them", async () => {
+  await writeFile(
+    join(folder, "five.npy"),
+    npy(
+      [5, 64],
+      new Float64Array(320).map((_, i) => Math.sin(i)),
+    ),
+  );
+  const compare = async (...argv: string[]) => (await json("compare", "mlp.onnx", "mlp.onnx", ...argv)).document;
+  expect(await compare("--samples", "five.npy")).toMatchObject({
+    samples: 5,
+    samplesKind: "given",
+    outputs: [{ identical: true, sqnrDb: null }],
+  });
+  await mkdir(join(folder, "inputs"));
+  await writeFile(join(folder, "inputs", "x.npy"), npy([3, 2, 64], new Float32Array(384)));
+  expect(await compare("--samples", "inputs")).toMatchObject({ samples: 3 });
+  await writeFile(join(folder, "bad.npy"), npy([5, 1, 1, 64], new Float32Array(320)));
+  expect(await pare("compare", "mlp.onnx", "mlp.onnx", "--samples", "bad.npy")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("[5,1,1,64]"),
+  });
+});
+
+test("inspect tells what a model is", async () => {
+  const { document: d } = await json("inspect", "mlp.onnx");
+  expect(d).toMatchObject({
+    name: "mlp.onnx",
+    nodes: 7,
+    parameters: 3 * 64 * 64,
+    inputs: [{ name: "x", type: "float32 [N, 64]" }],
+  });
+  expect(d.operators[0]).toMatchObject({ op: "MatMul", count: 3 });
+  expect(d.cost.macs).toBe(3 * 64 * 64);
+  expect(d.weights.bytes).toBe(3 * 64 * 64 * 4);
+  const { out } = await pare("inspect", "mlp.onnx");
+  expect(out).toMatch(/Where the bytes are[\s\S]*MatMul\s+3\s+49\.2 kB\s+100 %/);
+});
+
+test("compare ranks inner values, shows the graph diff, and writes a page", async () => {
+  await pare("compress", "mlp.onnx", "--int8-weights", "-o", "int8.onnx", "--no-verify");
+  const { out, code } = await pare("compare", "mlp.onnx", "int8.onnx", "--all", "--html", "page.html");
+  expect(code).toBe(0);
+  expect(out).toMatch(/DequantizeLinear\s+0\s+3\s+\+3/);
+  expect(out).toMatch(/Inner values, worst first[\s\S]*MatMul/);
+  expect(await readFile(join(folder, "page.html"), "utf8")).toMatch(
+    /^<!doctype html>[\s\S]*int8\.onnx against mlp\.onnx/,
+  );
+  expect((await pare("compare", "mlp.onnx", "mlp.onnx", "--diff")).out).toBe("The graphs are the same.\n");
+});
+
+test("compress writes a page too", async () => {
+  expect(
+    (await pare("compress", "mlp.onnx", "--int8-weights", "-o", "int8.onnx", "--html", "report.html", "--no-latency"))
+      .code,
+  ).toBe(0);
+  const page = await readFile(join(folder, "report.html"), "utf8");
+  expect(page).toMatch(/What each pass did[\s\S]*3 of 3 done/);
+});
+
+test("bench measures, and quiet is quiet", async () => {
+  const { code, document, err } = await json("bench", "mlp.onnx", "--seconds", "1", "--threads", "1,2", "-q");
+  expect(code).toBe(0);
+  expect(err).toBe("");
+  expect(document.runs.map((r: { threads: number }) => r.threads)).toEqual([1, 2]);
+  expect(document.runs[0].medianMs).toBeGreaterThan(0);
+  expect(document.inputs).toEqual({ x: { dtype: "float32", shape: [1, 64] } });
+});
+
+test("made-up inputs that do not suit a model are said to be why", async () => {
+  const picky = model(
+    graph({
+      inputs: [value("x", "float32", ["N", "M"])],
+      outputs: [value("y", "float32", ["N", 64])],
+      weights: mlp(1).graph.weights,
+      nodes: [node("MatMul", ["x", "layer0.weight"], ["a"]), node("Softmax", ["a"], ["y"], { axis: attr.int(-1) })],
+    }),
+  );
+  await writeOnnx(picky, join(folder, "picky.onnx"));
+  const flags = ["compress", "picky.onnx", "--int8-weights", "-o", "picky8.onnx", "--no-latency"];
+  expect(await pare(...flags)).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/made up \(x float32 \[1, 512\]\)/),
+  });
+  expect((await pare(...flags, "--shape", "x=2,64")).code).toBe(0);
+});

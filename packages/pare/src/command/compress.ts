@@ -1,0 +1,238 @@
+import { basename, resolve } from "node:path";
+import { failure, type Pass } from "@pare/core";
+import { formatUnit, measureReport, table, textTable } from "@pare/report";
+import { ort } from "@pare/runtime-ort";
+import { type Command, Option } from "commander";
+import { type CompressOptions, type CompressResult, compress, suffixed } from "../compress.ts";
+import { loadConfig, type PareConfig } from "../config.ts";
+import { type Input, openInput } from "../input.ts";
+import { exitCodes, type Io } from "../io.ts";
+import { resultJson } from "../json.ts";
+import { compressSections } from "../page.ts";
+import { flaggedPasses } from "../passes.ts";
+import { samplesFromFiles } from "../sample-files.ts";
+import { dryRun, dryRunJson, dryRunText } from "./dry-run.ts";
+import { writeDiagnostics } from "./errors.ts";
+import { type CommonOptions, count, fraction, number, type SampleOptions, withCommon, withSamples } from "./options.ts";
+import { addPassFlags } from "./pass-flags.ts";
+import { showProgress } from "./progress.ts";
+import { writePage } from "./write-page.ts";
+
+interface Options extends CommonOptions, SampleOptions {
+  readonly output?: string;
+  readonly suffixes?: boolean;
+  readonly config?: string;
+  readonly dryRun?: boolean;
+  readonly minCoverage?: number;
+  readonly minSqnr?: number;
+  readonly verify: boolean;
+  readonly latency: boolean;
+  readonly verifySamples?: number;
+  readonly externalData?: boolean;
+  readonly html?: string;
+}
+
+export function build(command: Command, io: Io, exit: (code: number) => void): void {
+  command
+    .argument("[model]", "path of an ONNX model")
+    .option("-o, --output <path>", "where to write the result (default: MODEL_small.onnx, or by --suffixes)")
+    .option(
+      "--suffixes",
+      "name the result as transformers.js wants it: MODEL_fp16.onnx, MODEL_int8.onnx, MODEL_quantized.onnx",
+    )
+    .option("--config <file>", "a pare.config.ts; by default the one in this folder, if no pass is given by flag")
+    .option("--dry-run", "say what would change and how large the result would be; write nothing")
+    .addOption(
+      new Option(
+        "--min-coverage <share>",
+        "least share of what each pass finds in its scope (see the README)",
+      ).argParser(fraction),
+    )
+    .addOption(new Option("--min-sqnr <dB>", "least SQNR of a float output (default 6)").argParser(number))
+    .option("--no-verify", "do not run source and result")
+    .option("--no-latency", "do not measure their time")
+    .addOption(new Option("--verify-samples <n>", "samples to verify on, at most (default 32)").argParser(count))
+    .option("--external-data", "write weights beside the model")
+    .option("--html <path>", "write a page with sizes, error of each layer and coverage");
+  withCommon(withSamples(command));
+  const passes = addPassFlags(command, flaggedPasses);
+  command.action((model: string | undefined, options: Options) => act(io, exit, model, options, passes()));
+}
+
+async function act(
+  io: Io,
+  exit: (code: number) => void,
+  given: string | undefined,
+  options: Options,
+  flagged: readonly Pass[],
+): Promise<void> {
+  const config: PareConfig =
+    (flagged.length > 0 && !options.config ? undefined : await loadConfig(io.cwd, options.config)) ?? {};
+  const passes = flagged.length > 0 ? flagged : (config.passes ?? []);
+  const path = given ?? config.input;
+  if (path === undefined)
+    throw failure("pare/usage", "no model is given", { hint: "pare compress model.onnx --int8-weights" });
+  if (passes.length === 0)
+    throw failure("pare/usage", "no pass is given: say what to do to the model", {
+      hint: `By flags (${flaggedPasses.map((f) => `--${f.name}`).join(", ")}) or in a pare.config.ts.`,
+    });
+  const view = await showProgress(io, options.quiet);
+  const input = await openInput(resolve(io.cwd, path), io.signal);
+  try {
+    const settings = await settingsOf(io, input, options, config, passes);
+    if (options.dryRun) {
+      const plan = await dryRun(input, { ...settings, onProgress: view.onProgress });
+      view.stop();
+      io.stdout.write(options.json ? `${JSON.stringify(dryRunJson(plan))}\n` : dryRunText(plan));
+      if (!options.quiet) writeDiagnostics(plan.diagnostics, io);
+      if (plan.diagnostics.some((d) => d.code === "pare/coverage")) exit(exitCodes.coverage);
+      return;
+    }
+    const result = await compress(input.file ?? resolve(io.cwd, path), { ...settings, onProgress: view.onProgress });
+    view.stop();
+    try {
+      await tell(io, result, options);
+    } finally {
+      await result.close();
+    }
+  } finally {
+    view.stop();
+    await input.close();
+  }
+}
+
+async function settingsOf(
+  io: Io,
+  input: Input,
+  options: Options,
+  config: PareConfig,
+  passes: readonly Pass[],
+): Promise<CompressOptions> {
+  const { samples: configured, input: _, ...rest } = config;
+  const samples =
+    options.samples !== undefined
+      ? await samplesFromFiles(resolve(io.cwd, options.samples), input.model)
+      : typeof configured === "function"
+        ? configured(input.model)
+        : configured;
+  const threads = options.threads ?? config.threads;
+  const shapes = options.shape ?? config.shapes;
+  const suffix = options.suffixes ?? config.suffix;
+  const wanted = options.output ?? (options.suffixes ? undefined : config.output);
+  const output = wanted
+    ? resolve(io.cwd, wanted)
+    : input.file && suffix
+      ? suffixed(input.file, passes)
+      : input.file?.replace(/(\.onnx)?$/i, "_small.onnx");
+  return {
+    ...rest,
+    passes,
+    ...(output === undefined ? {} : { output }),
+    ...(samples ? { samples } : {}),
+    ...(threads === undefined ? {} : { threads }),
+    ...(shapes ? { shapes } : {}),
+    ...(options.minCoverage === undefined ? {} : { minCoverage: options.minCoverage }),
+    ...(options.minSqnr === undefined ? {} : { minSqnrDb: options.minSqnr }),
+    ...(options.verifySamples === undefined ? {} : { verifySamples: options.verifySamples }),
+    ...(options.externalData === undefined ? {} : { externalData: options.externalData }),
+    verify: options.verify && (config.verify ?? true),
+    latency: options.latency && (config.latency ?? true),
+    ...(options.html ? { values: "all" as const } : {}),
+    runtime: config.runtime ?? ort(threads === undefined ? {} : { threads }),
+    signal: io.signal,
+  };
+}
+
+async function tell(io: Io, r: CompressResult, options: Options): Promise<void> {
+  if (options.html !== undefined) {
+    const passes = await measureReport(r.report, io.signal);
+    const name = r.artifact ? basename(r.artifact.path) : "result";
+    const subtitle = `${r.report.passes.map((p) => p.pass).join(", ")}; measured on ${r.samples === "given" ? "the samples given" : "made-up inputs"}.`;
+    await writePage(io, options.html, { title: name, subtitle, sections: compressSections(r, passes) });
+  }
+  if (options.json) io.stdout.write(`${JSON.stringify(resultJson(r))}\n`);
+  else io.stdout.write(summary(r));
+  if (!options.quiet) writeDiagnostics(r.diagnostics, io);
+}
+
+function summary(r: CompressResult): string {
+  const { bytes, latency, comparison } = r;
+  const row = (what: string, before: string, after: string, note = "") => ({ what, before, after, note });
+  const ratio = (x: number, y: number, more: string, less: string) =>
+    x >= y ? `${formatUnit(x / y, "times")} ${more}` : `${formatUnit(y / x, "times")} ${less}`;
+  const rows = [
+    row(
+      "size",
+      formatUnit(bytes.before, "bytes"),
+      formatUnit(bytes.after, "bytes"),
+      ratio(bytes.before, bytes.after, "smaller", "larger"),
+    ),
+    ...(bytes.gzip
+      ? [
+          row(
+            "gzip",
+            bytes.gzip.before === undefined ? "" : formatUnit(bytes.gzip.before, "bytes"),
+            formatUnit(bytes.gzip.after, "bytes"),
+            bytes.gzip.before === undefined ? "" : ratio(bytes.gzip.before, bytes.gzip.after, "smaller", "larger"),
+          ),
+        ]
+      : []),
+    ...(latency
+      ? [
+          row(
+            "one run",
+            formatUnit(latency.before.medianMs, "ms"),
+            formatUnit(latency.after.medianMs, "ms"),
+            ratio(latency.before.medianMs, latency.after.medianMs, "faster", "slower"),
+          ),
+        ]
+      : []),
+  ];
+  const right = { align: "right" as const };
+  /** Of numbers that are not rounded, how many are equal tells most. */
+  const exact = comparison?.outputs.some((v) => !/float/.test(v.dtypes[0])) ?? false;
+  const parts = [
+    `${r.report}`,
+    textTable(
+      table(
+        [
+          { key: "what", title: "" },
+          { key: "before", ...right },
+          { key: "after", ...right },
+          { key: "note", title: "" },
+        ],
+        rows,
+      ),
+    ),
+    ...(comparison
+      ? [
+          textTable(
+            table(
+              [
+                { key: "name", title: "output", width: 40 },
+                { key: "sqnrDb", title: "SQNR", unit: "dB" },
+                { key: "maxAbsError", title: "worst error" },
+                { key: "cosine", align: "right" },
+                ...(exact ? [{ key: "equalShare", title: "equal", unit: "share" as const }] : []),
+              ],
+              comparison.outputs.map((v) => ({
+                name: v.name,
+                sqnrDb: v.sqnrDb,
+                maxAbsError: v.maxAbsError,
+                cosine: v.cosine.toFixed(6),
+                equalShare: v.equalShare,
+              })),
+            ),
+          ),
+          `Compared on ${comparison.samples} ${r.samples === "synthetic" ? "made-up samples (give your own with --samples)" : "samples"}.`,
+          ...comparison.notes,
+        ]
+      : ["Not verified."]),
+    ...(r.artifact
+      ? [
+          `Wrote ${r.artifact.path}${r.artifact.files.length > 1 ? ` and ${r.artifact.files.length - 1} file beside it` : ""}.`,
+        ]
+      : []),
+  ];
+  return `${parts.join("\n\n")}\n`;
+}

@@ -1,0 +1,115 @@
+import { failure, type Pass } from "@pare/core";
+import { type Command, Option } from "commander";
+import type { FlaggedPass } from "../passes.ts";
+
+/** The part of JSON Schema that pass options are described by. */
+interface JsonSchema {
+  readonly type?: string;
+  readonly enum?: readonly unknown[];
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly anyOf?: readonly JsonSchema[];
+}
+
+/** Standard JSON Schema (https://standardschema.dev): a schema that can describe itself. */
+interface Describing {
+  readonly "~standard": { readonly jsonSchema?: { input(options: { target: string }): Record<string, unknown> } };
+}
+
+/** What a pass's options are, if its schema can tell. */
+export const schemaOf = (pass: FlaggedPass): JsonSchema =>
+  ((pass.schema as Describing | undefined)?.["~standard"].jsonSchema?.input({ target: "draft-2020-12" }) ??
+    {}) as JsonSchema;
+
+/**
+ * Adds a flag for each pass, `--int8-weights`, and one for each of its options, `--int8-weights.granularity channel`, which means the
+ * pass too. The function that it returns makes the passes, in the order in which the flags first named them.
+ */
+export function addPassFlags(command: Command, passes: readonly FlaggedPass[]): () => Pass[] {
+  const chosen = new Map<FlaggedPass, Record<string, unknown>>();
+  const optionsOf = (pass: FlaggedPass) => {
+    const options = chosen.get(pass) ?? {};
+    chosen.set(pass, options);
+    return options;
+  };
+  for (const pass of passes) {
+    const { name } = pass;
+    const group = `Pass ${name}:`;
+    command.addOption(new Option(`--${name}`, pass.summary).helpGroup(group));
+    command.on(`option:${name}`, () => void optionsOf(pass));
+    for (const [key, schema] of Object.entries(schemaOf(pass).properties ?? {})) {
+      const flag = `${name}.${kebab(key)}`;
+      const option = new Option(`--${flag} <${placeholder(schema)}>`, describe(schema)).helpGroup(group);
+      command.addOption(option);
+      command.on(`option:${flag}`, (text: string) => {
+        const options = optionsOf(pass);
+        const value = parsed(schema, text, flag);
+        const before = options[key];
+        options[key] = Array.isArray(value) && Array.isArray(before) ? [...before, ...value] : value;
+      });
+    }
+  }
+  return () => [...chosen].map(([pass, options]) => pass.make(options));
+}
+
+/** `blockSize` as `block-size`. */
+const kebab = (key: string) => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+
+function placeholder(s: JsonSchema): string {
+  if (s.enum) return s.enum.join("|");
+  switch (s.type) {
+    case "array":
+      return "a,b";
+    case "boolean":
+      return "true|false";
+    case "integer":
+    case "number":
+      return "number";
+    default:
+      return "value";
+  }
+}
+
+function describe(s: JsonSchema): string {
+  const fallback = s.default === undefined ? "" : ` (default ${String(s.default)})`;
+  return `${s.description ?? ""}${fallback}`.trim();
+}
+
+/** The text of a flag as the value that the schema wants; whether it is a good one is the schema's own to say. */
+function parsed(s: JsonSchema, text: string, flag: string): unknown {
+  if (s.enum && !s.enum.includes(text)) {
+    const number = Number(text);
+    if (text !== "" && s.enum.includes(number)) return number;
+    throw wrong(flag, text, `one of ${s.enum.join(", ")}`);
+  }
+  switch (s.type) {
+    case "integer":
+    case "number": {
+      const n = Number(text);
+      if (text.trim() === "" || Number.isNaN(n)) throw wrong(flag, text, "a number");
+      return n;
+    }
+    case "boolean":
+      if (text !== "true" && text !== "false") throw wrong(flag, text, "true or false");
+      return text === "true";
+    case "array":
+      return text.split(",").map((item) => parsed(s.items ?? {}, item.trim(), flag));
+    default: {
+      if (!s.anyOf) return text;
+      for (const each of s.anyOf)
+        try {
+          return parsed(each, text, flag);
+        } catch {
+          // The next alternative may take it.
+        }
+      throw wrong(flag, text, s.anyOf.map(placeholder).join(" or "));
+    }
+  }
+}
+
+const wrong = (flag: string, text: string, wanted: string) =>
+  failure("pare/usage", `--${flag} is ${JSON.stringify(text)}, and should be ${wanted}`);

@@ -1,0 +1,267 @@
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import {
+  type Artifact,
+  type ByteSource,
+  type Diagnostic,
+  failure,
+  type Host,
+  type Model,
+  PareError,
+  type Pass,
+  type Progress,
+  type Report,
+  type Runtime,
+  type Source,
+  takeSamples,
+  type Values,
+} from "@pare/core";
+import { openSource } from "@pare/io";
+import { type OnnxWriteOptions, writeOnnx } from "@pare/onnx";
+import { type Comparison, compare, fitInputs, gzipSize } from "@pare/report";
+import { ort } from "@pare/runtime-ort";
+import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
+import { type Input, openInput, totalBytes } from "./input.ts";
+import { firstOf, type Latency, latencies } from "./latency.ts";
+import { predictBytes } from "./predict.ts";
+import { run } from "./run.ts";
+import { stage } from "./staging.ts";
+import { suffixOf } from "./suffix.ts";
+import { syntheticSamples, withMadeUp } from "./synthetic.ts";
+import { verdictOf } from "./verdict.ts";
+
+export interface CompressOptions extends Pick<Host, "samples" | "labels" | "target" | "store"> {
+  readonly passes: readonly Pass[];
+  /** Path of the result. Without it nothing is written, and the model in memory is verified. */
+  readonly output?: string;
+  /** Instead of `output`: beside the source, named like transformers.js wants it (`model_fp16.onnx`). */
+  readonly suffix?: boolean;
+  /** What runs the models. Default: ONNX Runtime in a process of its own. */
+  readonly runtime?: Runtime;
+  /** Least share, from 0 to 1, of what each pass finds in its scope; see {@link coverageOf} for the default. */
+  readonly minCoverage?: number;
+  /** Least SQNR of a float output, in dB. Default 6: an error half as large as the signal. */
+  readonly minSqnrDb?: number;
+  /** Whether to run source and result, and compare. Default true. */
+  readonly verify?: boolean;
+  /** Whether to measure the time of both. Default true. */
+  readonly latency?: boolean;
+  /** Which values to compare. Default `outputs`. */
+  readonly values?: "outputs" | "all";
+  /** Samples to verify on, at most. Default 32. */
+  readonly verifySamples?: number;
+  /** Shapes of made-up inputs, by name; used when there are no samples. */
+  readonly shapes?: ReadonlyMap<string, readonly number[]>;
+  /** Whether to measure what gzip makes of the files. Default: when they are below 256 MB. */
+  readonly gzip?: boolean;
+  readonly externalData?: OnnxWriteOptions["externalData"];
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface CompressResult {
+  /** The result. Its weights are computed from the source's, which stays open until `close`. */
+  readonly model: Model;
+  readonly source: Model;
+  readonly report: Report;
+  readonly coverage: readonly Coverage[];
+  /** What was written, and where. */
+  readonly artifact?: Artifact & { readonly path: string };
+  /** How the outputs changed; missing when nothing was verified. */
+  readonly comparison?: Comparison;
+  /** What the comparison was made on. */
+  readonly samples: "given" | "synthetic" | "none";
+  readonly latency?: { readonly before: Latency; readonly after: Latency };
+  readonly bytes: {
+    readonly before: number;
+    readonly after: number;
+    readonly gzip?: { readonly before?: number; readonly after: number };
+  };
+  /** Warnings: slower, larger, inexact; and what readers, passes and writers noticed. */
+  readonly diagnostics: readonly Diagnostic[];
+  close(): Promise<void>;
+}
+
+const GZIP_LIMIT = 256e6;
+
+/**
+ * Makes a model smaller, writes it, and proves what came of it: source and result run on the same samples (made-up ones
+ * when there are none), and both are timed. The file appears only once it has passed.
+ * @throws PareError `pare/coverage` when less was covered than asked, `pare/not-finite`, `pare/far-off`, `pare/output-shape` when the result must not
+ *   be used, `pare/overwrite`, and what readers, passes, writers and the runtime throw. Nothing is written then.
+ * @example
+ * const result = await compress("model.onnx", { passes: [int8Weights()], output: "model_int8.onnx" });
+ * console.log(`${result.report}`, result.comparison?.outputs[0]?.sqnrDb);
+ * await result.close();
+ */
+export async function compress(from: string | Model | Source, options: CompressOptions): Promise<CompressResult> {
+  const { signal } = options;
+  const input = await openInput(from, signal);
+  try {
+    return await compressInput(input, options);
+  } catch (error) {
+    await input.close();
+    throw error;
+  }
+}
+
+async function compressInput(input: Input, options: CompressOptions): Promise<CompressResult> {
+  const { signal, onProgress, passes, verify = true, runtime = ort(), threads } = options;
+  const output = await outputOf(input, options);
+  const stop = signal ? { signal } : {};
+  const progress = onProgress ? { onProgress } : {};
+  const host = {
+    runtime,
+    ...given(options, "samples"),
+    ...given(options, "labels"),
+    ...given(options, "target"),
+    ...given(options, "store"),
+  };
+  const { model, report } = await run(passes, input.model, { ...host, ...stop, ...progress });
+  checkCoverage(report, input.model, options.minCoverage);
+  const diagnostics = [...input.diagnostics, ...report.passes.flatMap((p) => p.diagnostics)];
+  const write = options.externalData === undefined ? {} : { externalData: options.externalData };
+
+  const staging = output === undefined ? undefined : await stage(output);
+  try {
+    const written = staging && (await writeOnnx(model, staging.path, { ...write, ...stop, ...progress }));
+    if (written) diagnostics.push(...written.diagnostics);
+    const after = written ? totalBytes(written.files) : await predictBytes(model, write);
+    const before = input.sources.length > 0 ? totalBytes(input.sources) : await predictBytes(input.model, write);
+    if (after >= before)
+      diagnostics.push(
+        warning(
+          "pare/larger",
+          `the result takes ${after} bytes, the source ${before}`,
+          "These passes do not make this model smaller.",
+        ),
+      );
+
+    const a = {
+      name: input.name,
+      model: input.model,
+      runtime,
+      ...(input.file === undefined ? {} : { file: input.file }),
+    };
+    const b = {
+      name: output === undefined ? "result" : basename(output),
+      model,
+      runtime,
+      ...(staging ? { file: staging.path } : {}),
+    };
+    let comparison: Comparison | undefined;
+    let latency: CompressResult["latency"];
+    if (verify) {
+      const all = options.samples ?? syntheticSamples(input.model, options.shapes ? { shapes: options.shapes } : {});
+      const samples = takeSamples(all, options.verifySamples ?? 32);
+      const compared = () =>
+        compare(a, b, {
+          samples,
+          values: options.values ?? "outputs",
+          ...stop,
+          ...progress,
+          ...(threads === undefined ? {} : { threads }),
+        });
+      comparison = await (options.samples ? compared() : withMadeUp(samples, compared));
+      const found = verdictOf(comparison, options.minSqnrDb);
+      if (found.some((d) => d.severity === "error")) throw new PareError(found.filter((d) => d.severity === "error"));
+      diagnostics.push(...found);
+      if (options.latency ?? true) {
+        latency = await timeBoth(runtime, [a, b], await firstOf(samples, signal), options);
+        if (latency.after.medianMs > 1.1 * latency.before.medianMs)
+          diagnostics.push(
+            warning(
+              "pare/slower",
+              `the result is slower: ${latency.after.medianMs.toFixed(2)} ms a run, the source ${latency.before.medianMs.toFixed(2)} ms`,
+              "On this machine; measure on the device. Weights stored in fewer bits are decoded as the model runs or loads.",
+            ),
+          );
+      }
+    }
+    const gzip = options.gzip ?? Math.max(before, after) <= GZIP_LIMIT;
+    const files = written && staging ? written.files.map((f) => join(dirname(staging.path), f.name)) : [];
+    const zipped =
+      gzip && files.length > 0
+        ? { before: await gzipSize(input.sources, signal), after: await gzipFiles(files, signal) }
+        : undefined;
+    signal?.throwIfAborted();
+    if (written) await staging?.place(written.files.map((f) => f.name));
+    return {
+      model,
+      source: input.model,
+      report,
+      coverage: coverageOf(report, options.minCoverage),
+      ...(written && output !== undefined ? { artifact: { ...written, path: resolve(output) } } : {}),
+      ...(comparison ? { comparison } : {}),
+      samples: verify ? (options.samples ? "given" : "synthetic") : "none",
+      ...(latency ? { latency } : {}),
+      bytes: { before, after, ...(zipped ? { gzip: zipped } : {}) },
+      diagnostics,
+      close: () => input.close(),
+    };
+  } finally {
+    await staging?.remove();
+  }
+}
+
+const given = <K extends keyof CompressOptions>(options: CompressOptions, key: K) =>
+  (options[key] === undefined ? {} : { [key]: options[key] }) as
+    | { [P in K]: NonNullable<CompressOptions[P]> }
+    | Record<never, never>;
+
+const warning = (code: string, message: string, hint: string): Diagnostic => ({
+  code,
+  severity: "warning",
+  message,
+  hint,
+});
+
+async function outputOf(input: Input, { output, suffix, passes }: CompressOptions): Promise<string | undefined> {
+  const path = output ?? (suffix && input.file !== undefined ? suffixed(input.file, passes) : undefined);
+  if (path === undefined || input.file === undefined) return path;
+  const [to, from] = await Promise.all([path, input.file].map((p) => realpath(p).catch(() => resolve(p))));
+  if (to === from)
+    throw failure("pare/overwrite", `the result would overwrite its source ${input.file}`, {
+      hint: "Give another name for the output.",
+    });
+  return path;
+}
+
+/** `dir/model.onnx` as `dir/model_int8.onnx`. */
+export function suffixed(file: string, passes: readonly Pass[]): string {
+  const dot = file.toLowerCase().endsWith(".onnx") ? file.length - 5 : file.length;
+  return `${file.slice(0, dot)}${suffixOf(passes)}.onnx`;
+}
+
+async function timeBoth(
+  runtime: Runtime,
+  [before, after]: readonly [{ model: Model; file?: string }, { model: Model; file?: string }],
+  inputs: Values,
+  { threads, signal, onProgress }: CompressOptions,
+): Promise<{ before: Latency; after: Latency }> {
+  const fitted = fitInputs(before.model, after.model, [])(inputs);
+  const [x, y] = await latencies(
+    runtime,
+    [
+      { timed: before, inputs },
+      { timed: after, inputs: fitted },
+    ],
+    {
+      ...(threads === undefined ? {} : { threads }),
+      ...(signal ? { signal } : {}),
+      onRound: (done, total) => onProgress?.({ task: "latency", done, total, unit: "steps" }),
+    },
+  );
+  return { before: x!, after: y! };
+}
+
+async function gzipFiles(paths: readonly string[], signal?: AbortSignal): Promise<number> {
+  const sources: ByteSource[] = [];
+  try {
+    for (const path of paths) sources.push(await openSource(path));
+    return await gzipSize(sources, signal);
+  } finally {
+    await Promise.all(sources.map((s) => s.close()));
+  }
+}

@@ -1,0 +1,35 @@
+import type { Pass, PassFactory, StandardSchemaV1 } from "@pare/core";
+import { optimize } from "@pare/optimize";
+import { threshold } from "@pare/prune";
+import { fixedPoint, float16, int8Weights } from "@pare/quantize";
+
+/** A pass that can be asked for by flags. */
+export interface FlaggedPass {
+  readonly name: string;
+  /** What it does, for help. */
+  readonly summary: string;
+  /** Describes its options; from it come flags and help. */
+  readonly schema?: StandardSchemaV1 | undefined;
+  make(options: Readonly<Record<string, unknown>>): Pass;
+}
+
+const flagged = <S extends StandardSchemaV1>(summary: string, factory: PassFactory<S>): FlaggedPass => ({
+  name: factory.passName,
+  summary,
+  schema: factory.schema,
+  // The factory checks them.
+  make: (options) => factory(options as StandardSchemaV1.InferInput<S>),
+});
+
+/** The passes that have flags, in the order in which help lists them. */
+export const flaggedPasses: readonly FlaggedPass[] = [
+  {
+    name: "optimize",
+    summary: "simplify the graph: fold constants and batch norms, remove what does nothing",
+    make: () => optimize(),
+  },
+  flagged("weights and arithmetic in half precision, but for what would overflow or vanish", float16),
+  flagged("weights as 8-bit codes with scales", int8Weights),
+  flagged("weights as integers times 2^-bits", fixedPoint),
+  flagged("set small weights to zero", threshold),
+];
