@@ -16,7 +16,7 @@ const written = async (m: Model, opset?: number) => {
 describe("the opset that is written is the lowest that says the same", () => {
   const cases: readonly (readonly [what: string, lowest: number, header: string, body: string])[] = [
     ["operators of old", 7, "(x: float32[2]) => (y: float32[2])", "y = Relu(x)"],
-    ["Softmax along an axis", 13, "(x: float32[2]) => (y: float32[2])", "y = Softmax<axis=0>(x)"],
+    ["Softmax along an inner axis", 13, "(x: float32[2,3]) => (y: float32[2,3])", "y = Softmax<axis=0>(x)"],
     ["axes as an input", 18, "(x: float32[2]) => (y: float32)", "a: int64[1] = {0}\ny = ReduceMean(x, a)"],
     ["int4", 21, "(x: int4[2]) => (y: float32[2])", "s: float32[] = {1}\ny = DequantizeLinear(x, s)"],
     ["an operator of 20", 20, "(x: float32[2]) => (y: float32[2])", "y = Gelu(x)"],

@@ -45,7 +45,7 @@ function valueFor(field: Field, depth: number): fc.Arbitrary<unknown> {
 }
 
 function messageFor(plan: Plan, depth: number): fc.Arbitrary<Record<string, unknown>> {
-  const fields = plan.fields.filter((f) => f !== undefined && (depth < 4 || f.type !== "message")) as Field[];
+  const fields = plan.fields.filter((f) => f !== undefined && (depth < 3 || f.type !== "message")) as Field[];
   const record: Record<string, fc.Arbitrary<unknown>> = {};
   for (const field of fields) {
     const one = valueFor(field, depth);
