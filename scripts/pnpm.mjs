@@ -10,6 +10,7 @@ const { packageManager } = JSON.parse(readFileSync(new URL("../package.json", im
 export function pnpm(args, { quiet = false } = {}) {
   // npm's own settings reach a script as npm_config_* variables, which pnpm would complain about.
   const env = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^npm_(?!config_registry)/.test(key)));
+  env.TURBO_TELEMETRY_DISABLED = "1";
   const shell = process.platform === "win32";
   const result = spawnSync("npx", ["--yes", packageManager, ...args], {
     cwd: root,

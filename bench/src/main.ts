@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { formatDiagnostic, isPareError } from "@pare/core";
-import { table } from "@pare/report";
+import { table, textTable } from "@pare/report";
 import type { Benchmark } from "./benchmark.ts";
 
 /** Each is loaded when it is asked for: their engines are heavy. */
@@ -48,8 +48,9 @@ async function main(): Promise<number> {
     progress: (text) => process.stderr.write(`${text}\n`),
   });
   const columns = [...new Set(result.cases.flatMap((c) => Object.keys(c)))];
-  if (columns.length > 0) process.stdout.write(`${table(columns, result.cases)}\n\n`);
-  process.stdout.write(`${table(["figure", "value"], Object.entries(result.figures).map(([figure, value]) => ({ figure, value })))}\n`);
+  const figures = Object.entries(result.figures).map(([figure, value]) => ({ figure, value }));
+  if (columns.length > 0) process.stdout.write(`${textTable(table(columns, result.cases))}\n\n`);
+  process.stdout.write(`${textTable(table(["figure", "value"], figures))}\n`);
   for (const note of result.notes ?? []) process.stdout.write(`${note}\n`);
   if (values.json) process.stdout.write(`${JSON.stringify({ bench: name, figures: result.figures, cases: result.cases })}\n`);
   return 0;

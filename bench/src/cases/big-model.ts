@@ -33,7 +33,7 @@ export const bigModel: Benchmark = {
       const source = join(folder, "big.onnx");
       progress(`writing ${(LAYERS * width * width * 4) / 2 ** 30} GiB of random weights`);
       await writeOnnx(chain(width), source, { externalData: true, signal });
-      const cases = [];
+      const cases: { name: string; seconds: number; copySeconds: number; ratio: number; peakMB: number }[] = [];
       for (let round = 1; round <= 3; round++) {
         progress(`round ${round} of 3: copy`);
         const copySeconds = await copy([source, `${source}.data`], folder, signal);
