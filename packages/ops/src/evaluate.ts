@@ -14,9 +14,13 @@ import {
   viewOf,
 } from "@pare/core";
 import { dtypeOf } from "./dtype-codes.ts";
-import { cast, elementwise } from "./evaluate/elementwise.ts";
 import { fromTensor, isKnown, type Nd, nd, numbersOf, toTensor } from "./evaluate/array.ts";
+import { attentions } from "./evaluate/attention.ts";
+import { bits } from "./evaluate/bits.ts";
+import { cast, casts } from "./evaluate/cast.ts";
+import { elementwise } from "./evaluate/elementwise.ts";
 import { linear } from "./evaluate/linear.ts";
+import { losses } from "./evaluate/loss.ts";
 import { normalizations } from "./evaluate/normalize.ts";
 import { quantization } from "./evaluate/quantization.ts";
 import { recurrent } from "./evaluate/recurrent.ts";
@@ -26,7 +30,20 @@ import type { EvaluateRules } from "./evaluate/rule.ts";
 import { shapes } from "./evaluate/shape.ts";
 
 const rules: ReadonlyMap<string, EvaluateRules[string]> = new Map(
-  Object.entries({ ...elementwise, ...reductions, ...shapes, ...linear, ...normalizations, ...quantization, ...resizing, ...recurrent }),
+  Object.entries({
+    ...elementwise,
+    ...casts,
+    ...bits,
+    ...attentions,
+    ...losses,
+    ...reductions,
+    ...shapes,
+    ...linear,
+    ...normalizations,
+    ...quantization,
+    ...resizing,
+    ...recurrent,
+  }),
 );
 
 /** Operators of the standard domain that are evaluated, control flow apart. */
@@ -37,14 +54,19 @@ export const evaluatedOperators: ReadonlySet<string> = new Set(rules.keys());
  * operator or an element type has no rule, or the node holds graphs.
  * @throws PareError when the inputs do not fit the operator
  */
-export function evaluateNode(node: Node, inputs: readonly (ResidentTensor | undefined)[]): ResidentTensor[] | undefined {
+export function evaluateNode(
+  node: Node,
+  inputs: readonly (ResidentTensor | undefined)[],
+): ResidentTensor[] | undefined {
   const rule = ruleFor(node, inputs);
   return rule?.({ node, inputs: inputs.map((t) => t && fromTensor(t)) }).map(toTensor);
 }
 
 /** The rule of a node whose values all have types that the evaluator knows. */
 function ruleFor(node: Node, inputs: readonly ({ readonly dtype: DType } | undefined)[]) {
-  const named = ["to", "output_dtype"].flatMap((name) => attribute(node, name, "int") ?? []).map((code) => dtypeOf(Number(code)));
+  const named = ["to", "output_dtype"]
+    .flatMap((name) => attribute(node, name, "int") ?? [])
+    .map((code) => dtypeOf(Number(code)));
   const types = [...inputs.flatMap((t) => t?.dtype ?? []), ...named];
   return node.domain === "" && types.every((t) => t === undefined || isKnown(t)) ? rules.get(node.op) : undefined;
 }
@@ -71,13 +93,22 @@ export async function evaluate(model: Model, inputs: Values, options: EvaluateOp
   for (const { name } of model.graph.inputs) {
     const given = inputs[name];
     if (given) scope.set(name, known(given));
-    else if (!model.graph.weights.has(name)) throw failure("ops/input", `the input ${name} is missing`, { location: { value: name } });
+    else if (!model.graph.weights.has(name))
+      throw failure("ops/input", `the input ${name} is missing`, { location: { value: name } });
   }
-  const values = runGraph(model.graph, { model, constants, outer: undefined, scope, attributes: undefined, ...(signal ? { signal } : {}) });
+  const values = runGraph(model.graph, {
+    model,
+    constants,
+    outer: undefined,
+    scope,
+    attributes: undefined,
+    ...(signal ? { signal } : {}),
+  });
   const results = outputs.map((name) => {
     const found = values.get(name);
     if (!found) throw failure("ops/output", `nothing computes ${name}`, { location: { value: name } });
-    if (!isKnown(found.dtype)) throw failure("ops/no-rule", `${found.dtype} is not evaluated`, { location: { value: name } });
+    if (!isKnown(found.dtype))
+      throw failure("ops/no-rule", `${found.dtype} is not evaluated`, { location: { value: name } });
     return [name, toTensor(found)] as const;
   });
   return Object.fromEntries(results);
@@ -106,16 +137,27 @@ function runGraph(g: Graph, frame: Frame): Map<string, Nd> {
   const read = (name: string): Nd | undefined => scope.get(name) ?? outer?.(name);
   for (const n of g.nodes) {
     frame.signal?.throwIfAborted();
-    const results = runNode(n, n.inputs.map((v) => (v === "" ? undefined : read(v))), frame, read);
+    const results = runNode(
+      n,
+      n.inputs.map((v) => (v === "" ? undefined : read(v))),
+      frame,
+      read,
+    );
     n.outputs.forEach((name, i) => {
       // Each value is rounded to its type, as a runtime stores it.
-      if (name !== "" && results[i]) scope.set(name, isKnown(results[i].dtype) ? fromTensor(toTensor(results[i])) : results[i]);
+      if (name !== "" && results[i])
+        scope.set(name, isKnown(results[i].dtype) ? fromTensor(toTensor(results[i])) : results[i]);
     });
   }
   return scope;
 }
 
-function runNode(n: Node, inputs: readonly (Nd | undefined)[], frame: Frame, read: (name: string) => Nd | undefined): readonly Nd[] {
+function runNode(
+  n: Node,
+  inputs: readonly (Nd | undefined)[],
+  frame: Frame,
+  read: (name: string) => Nd | undefined,
+): readonly Nd[] {
   const node = frame.attributes ? withReferences(n, frame.attributes) : n;
   const inner = (g: Graph, scope: Map<string, Nd>): Nd[] => {
     const values = runGraph(g, { ...frame, outer: read, scope });
@@ -176,7 +218,11 @@ function loop(body: Graph, inputs: readonly (Nd | undefined)[], run: (g: Graph, 
   }
   const stacked = scans.map((parts) => {
     const shape = [parts.length, ...parts[0]!.shape];
-    return nd(parts[0]!.dtype, shape, parts.flatMap((p) => Array.from<number | bigint>(p.data)));
+    return nd(
+      parts[0]!.dtype,
+      shape,
+      parts.flatMap((p) => Array.from<number | bigint>(p.data)),
+    );
   });
   return [...carried, ...stacked];
 }

@@ -1,14 +1,5 @@
-import {
-  byteLengthOf,
-  bytesOf,
-  type DType,
-  elementCount,
-  failure,
-  type ResidentTensor,
-  storageView,
-  tensor,
-} from "@pare/core";
-import { float16ToFloat32, float32ToFloat16 } from "../numeric/float16.ts";
+import { type DType, elementCount, failure, type ResidentTensor, storageView, tensor } from "@pare/core";
+import { numbersOf as elementsOf, tensorOf } from "../numeric/convert.ts";
 
 /**
  * An array of the evaluator: numbers as float64, 64-bit integers as bigints, both exact. Row major.
@@ -37,6 +28,16 @@ const known = new Set<DType>([
   "uint32",
   "uint64",
   "bool",
+  "float8e4m3fn",
+  "float8e4m3fnuz",
+  "float8e5m2",
+  "float8e5m2fnuz",
+  "float8e8m0",
+  "float4e2m1",
+  "int4",
+  "uint4",
+  "int2",
+  "uint2",
 ]);
 export const isKnown = (dtype: DType): boolean => known.has(dtype);
 export const isWide = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
@@ -66,49 +67,16 @@ export const numbersOf = (a: Nd): Float64Array =>
 
 export function fromTensor(t: ResidentTensor): Nd {
   const { dtype, shape } = t;
-  if (dtype === "float16")
-    return { dtype, shape, data: Float64Array.from(float16ToFloat32(storageView(dtype, t.bytes))) };
-  if (dtype === "bfloat16") {
-    const bits = Uint32Array.from(storageView(dtype, t.bytes), (h) => h << 16);
-    return { dtype, shape, data: Float64Array.from(new Float32Array(bits.buffer)) };
-  }
-  const stored = storageView(dtype, t.bytes);
-  if (stored instanceof BigInt64Array) return { dtype, shape, data: stored };
-  if (stored instanceof BigUint64Array) return { dtype, shape, data: new BigInt64Array(stored.slice().buffer) };
-  return { dtype, shape, data: Float64Array.from(stored) };
+  if (dtype === "int64") return { dtype, shape, data: storageView("int64", t.bytes) };
+  if (dtype === "uint64")
+    return { dtype, shape, data: new BigInt64Array(storageView("uint64", t.bytes).slice().buffer) };
+  return { dtype, shape, data: elementsOf(t) };
 }
 
-/** Rounds to the element type, once: floats to nearest, ties to even; integers wrap as in C. */
+/** Rounds to the element type, once: floats to nearest, ties to even; integers keep the low bits. */
 export function toTensor(a: Nd): ResidentTensor {
   const { dtype, shape, data } = a;
-  if (data instanceof BigInt64Array) return tensor(dtype, shape, data);
-  if (dtype === "float16") return tensor(dtype, shape, float32ToFloat16(oddFloat32(data)));
-  if (dtype === "bfloat16") return tensor(dtype, shape, toBfloat16(oddFloat32(data)));
-  const stored = storageView(dtype, new Uint8Array(byteLengthOf(dtype, data.length)));
-  if (stored instanceof Float32Array || stored instanceof Float64Array) stored.set(data);
-  else for (let i = 0; i < data.length; i++) stored[i] = data[i]!;
-  return tensor(dtype, shape, bytesOf(stored));
-}
-
-/**
- * float64 to float32 by rounding to odd: rounding the result to fewer bits then gives what rounding the float64 at once
- * would. (Boldo and Melquiond 2008.)
- */
-function oddFloat32(data: Float64Array): Float32Array {
-  const out = new Float32Array(data);
-  const bits = new Uint32Array(out.buffer);
-  for (let i = 0; i < out.length; i++) {
-    const v = data[i]!;
-    if (out[i] === v || !Number.isFinite(v) || bits[i]! & 1) continue;
-    if (!Number.isFinite(out[i]!)) continue;
-    bits[i]! += Math.abs(out[i]!) < Math.abs(v) ? 1 : -1;
-  }
-  return out;
-}
-
-function toBfloat16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return Uint16Array.from(bits, (u, i) => (Number.isNaN(values[i]) ? 0x7fc0 : (u + 0x7fff + ((u >>> 16) & 1)) >>> 16));
+  return data instanceof BigInt64Array ? tensor(dtype, shape, data) : tensorOf(dtype, shape, data, false);
 }
 
 /** Elements to skip for one step along each axis. */

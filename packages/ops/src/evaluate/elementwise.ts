@@ -1,5 +1,4 @@
 import type { DType } from "@pare/core";
-import { dtypeOfCode } from "../dtype-codes.ts";
 import { broadcastPositions, broadcastShape, isWide, type Nd, newData, numbersOf } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, text } from "./rule.ts";
 
@@ -14,7 +13,7 @@ const unary =
   };
 
 /** Applies a function of two to arrays that are broadcast to each other. `dtype` is that of the result, by default theirs. */
-function zip(
+export function zip(
   a: Nd,
   b: Nd,
   f: (x: number, y: number) => number,
@@ -103,23 +102,8 @@ export function erf(x: number): number {
   return Math.sign(x) * (1 - Math.exp(-a * a) / Math.sqrt(Math.PI) / (a + fraction));
 }
 
-const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+export const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 const softplus = (x: number) => Math.log1p(Math.exp(-Math.abs(x))) + Math.max(x, 0);
-
-/** Numbers of any type as another: floats to integers are cut, numbers to bool are compared with zero. */
-export function cast(a: Nd, dtype: DType): Nd {
-  if (dtype === "bool")
-    return { dtype, shape: a.shape, data: Float64Array.from(a.data as Float64Array, (v) => (Number(v) === 0 ? 0 : 1)) };
-  const whole = (v: number) => (Number.isFinite(v) ? Math.trunc(v) : 0);
-  if (isWide(dtype))
-    return {
-      dtype,
-      shape: a.shape,
-      data: a.data instanceof BigInt64Array ? a.data : BigInt64Array.from(a.data, (v) => BigInt(whole(v))),
-    };
-  const numbers = numbersOf(a);
-  return { dtype, shape: a.shape, data: isFloat(dtype) ? numbers : numbers.map(whole) };
-}
 
 const clip: EvaluateRule = (call) => {
   const x = input(call, 0);
@@ -156,6 +140,20 @@ const where: EvaluateRule = (call) => {
 const roundEven = (x: number) => {
   const r = Math.round(x);
   return Math.abs(x % 1) === 0.5 && r % 2 !== 0 ? r - 1 : r;
+};
+
+const isInf: EvaluateRule = (call) => {
+  const [negative, positive] = [int(call, "detect_negative", 1) === 1, int(call, "detect_positive", 1) === 1];
+  const x = input(call, 0);
+  const is = (v: number) =>
+    (positive && v === Number.POSITIVE_INFINITY) || (negative && v === Number.NEGATIVE_INFINITY);
+  return [{ dtype: "bool", shape: x.shape, data: numbersOf(x).map((v) => Number(is(v))) }];
+};
+
+const mean: EvaluateRule = (call) => {
+  const count = call.inputs.length;
+  const sum = call.inputs.slice(1).reduce<Nd>((a, b) => zip(a, b!, (x, y) => x + y), input(call, 0));
+  return [{ ...sum, data: numbersOf(sum).map((v) => v / count) }];
 };
 
 export const elementwise: EvaluateRules = {
@@ -203,10 +201,7 @@ export const elementwise: EvaluateRules = {
     return Math.max(0, x) + Math.min(0, alpha * Math.expm1(x / alpha));
   }),
   Selu: unary((x, call) => {
-    const [alpha, gamma] = [
-      float(call, "alpha", 1.67326319217681884765625),
-      float(call, "gamma", 1.05070102214813232421875),
-    ];
+    const [alpha, gamma] = [float(call, "alpha", 1.6732631921768188), float(call, "gamma", 1.0507010221481323)];
     return gamma * (x > 0 ? x : alpha * Math.expm1(x));
   }),
   HardSigmoid: unary((x, call) => Math.max(0, Math.min(1, float(call, "alpha", 0.2) * x + float(call, "beta", 0.5)))),
@@ -223,6 +218,9 @@ export const elementwise: EvaluateRules = {
   IsNaN: (call) => [
     { ...input(call, 0), dtype: "bool", data: numbersOf(input(call, 0)).map((x) => Number(Number.isNaN(x))) },
   ],
+  IsInf: isInf,
+  Swish: unary((x, call) => x * sigmoid(float(call, "alpha", 1) * x)),
+  Mean: mean,
   Add: binary(
     (x, y) => x + y,
     (x, y) => x + y,
@@ -277,8 +275,6 @@ export const elementwise: EvaluateRules = {
   And: logical((x, y) => Number(x !== 0 && y !== 0)),
   Or: logical((x, y) => Number(x !== 0 || y !== 0)),
   Xor: logical((x, y) => Number((x !== 0) !== (y !== 0))),
-  Cast: (call) => [cast(input(call, 0), dtypeOfCode(int(call, "to", 1)))],
-  CastLike: (call) => [cast(input(call, 0), input(call, 1).dtype)],
   Clip: clip,
   Where: where,
 };

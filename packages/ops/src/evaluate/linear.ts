@@ -1,5 +1,16 @@
 import { elementCount } from "@pare/core";
-import { broadcastPositions, broadcastShape, eachIndex, isWide, type Nd, nd, newData, numbersOf, reshaped, stridesOf } from "./array.ts";
+import {
+  broadcastPositions,
+  broadcastShape,
+  eachIndex,
+  isWide,
+  type Nd,
+  nd,
+  newData,
+  numbersOf,
+  reshaped,
+  stridesOf,
+} from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, intList, text } from "./rule.ts";
 
 /** numpy's matmul. */
@@ -25,7 +36,11 @@ export function matmul(a: Nd, b: Nd): Nd {
 
 const transposed = (a: Nd): Nd => {
   const [m, n] = a.shape as [number, number];
-  return { dtype: a.dtype, shape: [n, m], data: Float64Array.from({ length: m * n }, (_, i) => Number(a.data[(i % m) * n + Math.floor(i / m)])) };
+  return {
+    dtype: a.dtype,
+    shape: [n, m],
+    data: Float64Array.from({ length: m * n }, (_, i) => Number(a.data[(i % m) * n + Math.floor(i / m)])),
+  };
 };
 
 const gemm: EvaluateRule = (call) => {
@@ -82,7 +97,12 @@ function windowOf(call: Call, spatial: readonly number[], kernel: readonly numbe
 }
 
 /** Places in the image under the window at `position`: `visit(offset in the image, offset in the kernel)`; padding is left out. */
-function underWindow(w: Window, spatial: readonly number[], position: readonly number[], visit: (at: number, tap: number) => void): void {
+function underWindow(
+  w: Window,
+  spatial: readonly number[],
+  position: readonly number[],
+  visit: (at: number, tap: number) => void,
+): void {
   const steps = stridesOf(spatial);
   eachIndex(w.kernel, (index, tap) => {
     let at = 0;
@@ -95,9 +115,8 @@ function underWindow(w: Window, spatial: readonly number[], position: readonly n
   });
 }
 
-const conv: EvaluateRule = (call) => {
-  const [x, w] = [input(call, 0), input(call, 1)];
-  const bias = call.inputs[2];
+/** Convolves an image with filters, by the attributes of the node. */
+export function conv(call: Call, x: Nd, w: Nd, bias?: Nd): Nd {
   const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
   const [filters, depth, ...kernel] = w.shape as [number, number, ...number[]];
   const groups = int(call, "group", 1);
@@ -122,8 +141,8 @@ const conv: EvaluateRule = (call) => {
         data[(n * filters + f) * outArea + at] = sum;
       }
   });
-  return [{ dtype: x.dtype, shape, data }];
-};
+  return { dtype: x.dtype, shape, data };
+}
 
 const convTranspose: EvaluateRule = (call) => {
   const [x, w] = [input(call, 0), input(call, 1)];
@@ -195,11 +214,16 @@ const pool =
       const padded = elementCount(
         window.kernel.map((k, i) => {
           const start = position[i]! * window.strides[i]! - window.begin[i]!;
-          return Array.from({ length: k }, (_, t) => start + t * window.dilations[i]!).filter((p) => p < window.end[i]!).length;
+          return Array.from({ length: k }, (_, t) => start + t * window.dilations[i]!).filter((p) => p < window.end[i]!)
+            .length;
         }),
       );
       for (let plane = 0; plane < batch * channels; plane++)
-        data[plane * outArea + at] = f(places.map((p) => image[plane * area + p]!), padded, call);
+        data[plane * outArea + at] = f(
+          places.map((p) => image[plane * area + p]!),
+          padded,
+          call,
+        );
     });
     return [{ dtype: x.dtype, shape, data }];
   };
@@ -211,7 +235,9 @@ const globalPool =
     const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
     const area = elementCount(spatial);
     const image = numbersOf(x);
-    const data = Float64Array.from({ length: batch * channels }, (_, p) => f(Array.from(image.subarray(p * area, (p + 1) * area))));
+    const data = Float64Array.from({ length: batch * channels }, (_, p) =>
+      f(Array.from(image.subarray(p * area, (p + 1) * area))),
+    );
     return [{ dtype: x.dtype, shape: [batch, channels, ...spatial.map(() => 1)], data }];
   };
 
@@ -221,10 +247,12 @@ const largest = (values: readonly number[]) => values.reduce((a, b) => Math.max(
 export const linear: EvaluateRules = {
   MatMul: (call) => [matmul(input(call, 0), input(call, 1))],
   Gemm: gemm,
-  Conv: conv,
+  Conv: (call) => [conv(call, input(call, 0), input(call, 1), call.inputs[2])],
   ConvTranspose: convTranspose,
   MaxPool: pool(largest),
-  AveragePool: pool((values, places, call) => total(values) / (int(call, "count_include_pad", 0) === 1 ? places : values.length)),
+  AveragePool: pool(
+    (values, places, call) => total(values) / (int(call, "count_include_pad", 0) === 1 ? places : values.length),
+  ),
   GlobalAveragePool: globalPool((values) => total(values) / values.length),
   GlobalMaxPool: globalPool(largest),
 };

@@ -1,22 +1,37 @@
-import { elementCount, failure } from "@pare/core";
+import { elementCount } from "@pare/core";
 import { broadcastPositions, type Nd, numbersOf, wholeAxis } from "./array.ts";
-import { type EvaluateRule, type EvaluateRules, float, input, int } from "./rule.ts";
+import { type EvaluateRule, type EvaluateRules, float, input, int, intList } from "./rule.ts";
 
 const meanOf = (values: Float64Array) => values.reduce((s, v) => s + v, 0) / values.length;
 
 const batchNormalization: EvaluateRule = (call) => {
-  if (int(call, "training_mode", 0) === 1)
-    throw failure("ops/training", "BatchNormalization in training mode is not evaluated", { location: { node: call.node.name } });
-  const [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map((i) => input(call, i)) as [Nd, Nd, Nd, Nd, Nd];
+  const at = (i: number) => numbersOf(input(call, i));
+  const [x, scale, bias, mean, variance] = [at(0), at(1), at(2), at(3), at(4)];
+  const { dtype, shape } = input(call, 0);
   const epsilon = float(call, "epsilon", 1e-5);
-  const area = elementCount(x.shape.slice(2));
-  const channels = x.shape[1]!;
-  const at = (t: Nd, c: number) => Number(t.data[c]);
-  const data = numbersOf(x).map((v, i) => {
-    const c = Math.floor(i / area) % channels;
-    return ((v - at(mean, c)) / Math.sqrt(at(variance, c) + epsilon)) * at(scale, c) + at(bias, c);
+  const area = elementCount(shape.slice(2));
+  const channels = shape[1] ?? 1;
+  const channel = (i: number) => Math.floor(i / area) % channels;
+  const apply = (m: Float64Array, v: Float64Array): Nd => ({
+    dtype,
+    shape,
+    data: x.map((e, i) => {
+      const c = channel(i);
+      return ((e - m[c]!) / Math.sqrt(v[c]! + epsilon)) * scale[c]! + bias[c]!;
+    }),
   });
-  return [{ ...x, data }];
+  if (int(call, "training_mode", 0) !== 1) return [apply(mean, variance)];
+  // Training: the statistics of the batch, and running ones that move towards them.
+  const momentum = float(call, "momentum", 0.9);
+  const rows = Array.from({ length: channels }, (_, c) => x.filter((_, i) => channel(i) === c));
+  const nowMean = Float64Array.from(rows, meanOf);
+  const nowVariance = Float64Array.from(rows, (row, c) => meanOf(row.map((e) => (e - nowMean[c]!) ** 2)));
+  const running = (before: Float64Array, now: Float64Array, i: number): Nd => ({
+    dtype: input(call, i).dtype,
+    shape: [channels],
+    data: before.map((e, c) => e * momentum + now[c]! * (1 - momentum)),
+  });
+  return [apply(nowMean, nowVariance), running(mean, nowMean, 3), running(variance, nowVariance, 4)];
 };
 
 /** Rows of `size` elements, each brought to mean 0 and variance 1; with what it took. */
@@ -41,11 +56,19 @@ const layerNormalization: EvaluateRule = (call) => {
   const [x, scale] = [input(call, 0), input(call, 1)];
   const bias = call.inputs[2];
   const axis = wholeAxis(int(call, "axis", -1), x.shape.length);
-  const { data, means, inverses } = standardise(numbersOf(x), elementCount(x.shape.slice(axis)), float(call, "epsilon", 1e-5));
+  const { data, means, inverses } = standardise(
+    numbersOf(x),
+    elementCount(x.shape.slice(axis)),
+    float(call, "epsilon", 1e-5),
+  );
   const [p, q] = [broadcastPositions(scale.shape, x.shape), bias && broadcastPositions(bias.shape, x.shape)];
   const scaled = data.map((v, i) => v * Number(scale.data[p[i]!]) + (bias ? Number(bias.data[q![i]!]) : 0));
   const rest = x.shape.map((d, i) => (i < axis ? d : 1));
-  const statistic = (values: readonly number[]): Nd => ({ dtype: "float32", shape: rest, data: Float64Array.from(values) });
+  const statistic = (values: readonly number[]): Nd => ({
+    dtype: "float32",
+    shape: rest,
+    data: Float64Array.from(values),
+  });
   return [{ ...x, data: scaled }, statistic(means), statistic(inverses)];
 };
 
@@ -54,10 +77,89 @@ const instanceNormalization: EvaluateRule = (call) => {
   const area = elementCount(x.shape.slice(2));
   const { data } = standardise(numbersOf(x), area, float(call, "epsilon", 1e-5));
   const channels = x.shape[1]!;
-  return [{ ...x, data: data.map((v, i) => v * Number(scale.data[Math.floor(i / area) % channels]) + Number(bias.data[Math.floor(i / area) % channels])) }];
+  return [
+    {
+      ...x,
+      data: data.map(
+        (v, i) =>
+          v * Number(scale.data[Math.floor(i / area) % channels]) + Number(bias.data[Math.floor(i / area) % channels]),
+      ),
+    },
+  ];
+};
+
+const groupNormalization: EvaluateRule = (call) => {
+  const [x, scale, bias] = [input(call, 0), input(call, 1), input(call, 2)];
+  const [channels, area] = [x.shape[1]!, elementCount(x.shape.slice(2))];
+  const size = (channels / int(call, "num_groups", 1)) * area;
+  const { data } = standardise(numbersOf(x), size, float(call, "epsilon", 1e-5));
+  const at = (t: Nd, i: number) => Number(t.data[Math.floor(i / area) % channels]);
+  return [{ ...x, data: data.map((v, i) => v * at(scale, i) + at(bias, i)) }];
+};
+
+const rmsNormalization: EvaluateRule = (call) => {
+  const [x, scale] = [input(call, 0), input(call, 1)];
+  const axis = wholeAxis(int(call, "axis", -1), x.shape.length);
+  const size = elementCount(x.shape.slice(axis));
+  const epsilon = float(call, "epsilon", 1e-5);
+  const values = numbersOf(x);
+  const at = broadcastPositions(scale.shape, x.shape);
+  const data = new Float64Array(values.length);
+  for (let start = 0; start < values.length; start += size) {
+    const row = values.subarray(start, start + size);
+    const root = Math.sqrt(meanOf(row.map((v) => v * v)) + epsilon);
+    row.forEach((v, i) => {
+      data[start + i] = (v / root) * Number(scale.data[at[start + i]!]);
+    });
+  }
+  return [{ ...x, data }];
+};
+
+/** Divides by a power of the squares of channels around. (Krizhevsky et al. 2012.) */
+const localResponse: EvaluateRule = (call) => {
+  const x = input(call, 0);
+  const [channels, area] = [x.shape[1]!, elementCount(x.shape.slice(2))];
+  const size = int(call, "size", 1);
+  const [alpha, beta, bias] = [float(call, "alpha", 1e-4), float(call, "beta", 0.75), float(call, "bias", 1)];
+  const values = numbersOf(x);
+  const data = values.map((v, i) => {
+    const c = Math.floor(i / area) % channels;
+    const last = Math.min(channels - 1, c + Math.ceil((size - 1) / 2));
+    let squares = 0;
+    for (let k = Math.max(0, c - Math.floor((size - 1) / 2)); k <= last; k++)
+      squares += values[i + (k - c) * area]! ** 2;
+    return v / (bias + (alpha / size) * squares) ** beta;
+  });
+  return [{ ...x, data }];
+};
+
+const meanVariance: EvaluateRule = (call) => {
+  const x = input(call, 0);
+  const axes = new Set((intList(call, "axes") ?? [0, 2, 3]).map((a) => wholeAxis(a, x.shape.length)));
+  const group = broadcastPositions(
+    x.shape.map((d, i) => (axes.has(i) ? 1 : d)),
+    x.shape,
+  );
+  const values = numbersOf(x);
+  const sums = (f: (v: number, g: number) => number) => {
+    const [total, count] = [new Map<number, number>(), new Map<number, number>()];
+    values.forEach((v, i) => {
+      const g = group[i]!;
+      total.set(g, (total.get(g) ?? 0) + f(v, g));
+      count.set(g, (count.get(g) ?? 0) + 1);
+    });
+    return (g: number) => total.get(g)! / count.get(g)!;
+  };
+  const mean = sums((v) => v);
+  const variance = sums((v, g) => (v - mean(g)) ** 2);
+  return [{ ...x, data: values.map((v, i) => (v - mean(group[i]!)) / (Math.sqrt(variance(group[i]!)) + 1e-9)) }];
 };
 
 export const normalizations: EvaluateRules = {
+  GroupNormalization: groupNormalization,
+  RMSNormalization: rmsNormalization,
+  LRN: localResponse,
+  MeanVarianceNormalization: meanVariance,
   BatchNormalization: batchNormalization,
   LayerNormalization: layerNormalization,
   InstanceNormalization: instanceNormalization,

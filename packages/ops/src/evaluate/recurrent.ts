@@ -19,7 +19,10 @@ const functions: Readonly<Record<string, (x: number, alpha: number, beta: number
 /** The activations of all directions, in order, clipped inputs first where the node says so. */
 function activations(call: Call, each: readonly string[], directions: number): ((x: number) => number)[] {
   const names = attribute(call.node, "activations", "strings") ?? Array.from({ length: directions }, () => each).flat();
-  const [alphas, betas] = [attribute(call.node, "activation_alpha", "floats"), attribute(call.node, "activation_beta", "floats")];
+  const [alphas, betas] = [
+    attribute(call.node, "activation_alpha", "floats"),
+    attribute(call.node, "activation_beta", "floats"),
+  ];
   const clip = attribute(call.node, "clip", "float");
   return names.map((name, i) => {
     const f = functions[String(name).toLowerCase()]!;
@@ -50,12 +53,18 @@ function unroll(call: Call, hidden: number, directions: number, states: number, 
   for (let d = 0; d < directions; d++) {
     const cell = makeCell(d);
     for (let b = 0; b < batch; b++) {
-      let state: { h: Float64Array; c: Float64Array } = { h: first(5, d, b), c: states > 1 ? first(6, d, b) : new Float64Array(hidden) };
+      let state: { h: Float64Array; c: Float64Array } = {
+        h: first(5, d, b),
+        c: states > 1 ? first(6, d, b) : new Float64Array(hidden),
+      };
       for (let t = 0; t < lengths[b]!; t++) {
         const step = backwards(d) ? lengths[b]! - 1 - t : t;
         const from = (layout === 0 ? step * batch + b : b * steps + step) * size;
         state = cell(data.subarray(from, from + size), state.h, state.c, d);
-        const to = layout === 0 ? ((step * directions + d) * batch + b) * hidden : ((b * steps + step) * directions + d) * hidden;
+        const to =
+          layout === 0
+            ? ((step * directions + d) * batch + b) * hidden
+            : ((b * steps + step) * directions + d) * hidden;
         all.set(state.h, to);
       }
       last[0]!.set(state.h, stateAt(d, b));
@@ -64,7 +73,10 @@ function unroll(call: Call, hidden: number, directions: number, states: number, 
   }
   const stateShape = layout === 0 ? [directions, batch, hidden] : [batch, directions, hidden];
   const allShape = layout === 0 ? [steps, directions, batch, hidden] : [batch, steps, directions, hidden];
-  return [{ dtype: x.dtype, shape: allShape, data: all }, ...last.map((l): Nd => ({ dtype: x.dtype, shape: stateShape, data: l }))];
+  return [
+    { dtype: x.dtype, shape: allShape, data: all },
+    ...last.map((l): Nd => ({ dtype: x.dtype, shape: stateShape, data: l })),
+  ];
 }
 
 /** `x W^T + h R^T + both biases` of each gate. W is [directions, gates * hidden, size]. */
@@ -95,12 +107,18 @@ const lstm: EvaluateRule = (call) => {
   const coupled = int(call, "input_forget", 0) === 1;
   return unroll(call, hidden, directions, 2, (d) => {
     const gate = gatesOf(call, hidden, 4, d);
-    const [f, g, h] = act.slice(3 * d, 3 * d + 3) as [(x: number) => number, (x: number) => number, (x: number) => number];
-    const peep = (which: number, k: number, c: number) => (peepholes ? peepholes[(d * 3 + which) * hidden + k]! * c : 0);
+    const [f, g, h] = act.slice(3 * d, 3 * d + 3) as [
+      (x: number) => number,
+      (x: number) => number,
+      (x: number) => number,
+    ];
+    const peep = (which: number, k: number, c: number) =>
+      peepholes ? peepholes[(d * 3 + which) * hidden + k]! * c : 0;
     return (x, before, cell) => {
       const out = { h: new Float64Array(hidden), c: new Float64Array(hidden) };
       // Gates stand in the order input, output, forget, cell.
-      const raw = (which: number, k: number) => gate.input(which * hidden + k, x) + gate.state(which * hidden + k, before);
+      const raw = (which: number, k: number) =>
+        gate.input(which * hidden + k, x) + gate.state(which * hidden + k, before);
       for (let k = 0; k < hidden; k++) {
         const i = f(raw(0, k) + peep(0, k, cell[k]!));
         const forget = coupled ? 1 - i : f(raw(2, k) + peep(2, k, cell[k]!));
@@ -121,8 +139,12 @@ const gru: EvaluateRule = (call) => {
     const gate = gatesOf(call, hidden, 3, d);
     const [f, g] = act.slice(2 * d, 2 * d + 2) as [(x: number) => number, (x: number) => number];
     return (x, h) => {
-      const raw = (which: number, k: number) => f(gate.input(which * hidden + k, x) + gate.state(which * hidden + k, h));
-      const [z, r] = [0, 1].map((which) => Float64Array.from(h, (_, k) => raw(which, k))) as [Float64Array, Float64Array];
+      const raw = (which: number, k: number) =>
+        f(gate.input(which * hidden + k, x) + gate.state(which * hidden + k, h));
+      const [z, r] = [0, 1].map((which) => Float64Array.from(h, (_, k) => raw(which, k))) as [
+        Float64Array,
+        Float64Array,
+      ];
       const reset = h.map((v, k) => r[k]! * v);
       const next = h.map((v, k) => {
         const row = 2 * hidden + k;

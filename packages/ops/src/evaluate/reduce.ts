@@ -2,7 +2,13 @@ import { eachIndex, isWide, type Nd, newData, numbersOf, reshaped, stridesOf, wh
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, ints } from "./rule.ts";
 
 /** The elements that each element of a reduction is made of: `visit` gets their numbers, in order. */
-function reduceWith(a: Nd, axes: readonly number[], keep: boolean, f: (values: number[]) => number, wide?: (values: bigint[]) => bigint): Nd {
+function reduceWith(
+  a: Nd,
+  axes: readonly number[],
+  keep: boolean,
+  f: (values: number[]) => number,
+  wide?: (values: bigint[]) => bigint,
+): Nd {
   const reduced = new Set(axes);
   const shape = a.shape.map((d, axis) => (reduced.has(axis) ? 1 : d));
   const inner = a.shape.map((d, axis) => (reduced.has(axis) ? d : 1));
@@ -30,7 +36,15 @@ const reduction =
     // In 64-bit integers a mean is cut and a norm goes through float64.
     const through = isWide(x.dtype) && !wide ? { ...x, data: numbersOf(x), dtype: "float64" as const } : x;
     const result = reduceWith(through, axes, int(call, "keepdims", 1) === 1, f, wide);
-    return [through === x ? result : { ...result, dtype: x.dtype, data: BigInt64Array.from(result.data as Float64Array, (v) => BigInt(Math.trunc(v))) }];
+    return [
+      through === x
+        ? result
+        : {
+            ...result,
+            dtype: x.dtype,
+            data: BigInt64Array.from(result.data as Float64Array, (v) => BigInt(Math.trunc(v))),
+          },
+    ];
   };
 
 /** Without axes every element is reduced alone. */
@@ -51,13 +65,18 @@ const arg =
     const x = input(call, 0);
     const axis = wholeAxis(int(call, "axis", 0), x.shape.length);
     const last = int(call, "select_last_index", 0) === 1;
-    const result = reduceWith({ ...x, dtype: "float64", data: numbersOf(x) }, [axis], int(call, "keepdims", 1) === 1, (values) => {
-      let best = 0;
-      values.forEach((v, i) => {
-        if (better(v, values[best]!) || (last && v === values[best])) best = i;
-      });
-      return best;
-    });
+    const result = reduceWith(
+      { ...x, dtype: "float64", data: numbersOf(x) },
+      [axis],
+      int(call, "keepdims", 1) === 1,
+      (values) => {
+        let best = 0;
+        values.forEach((v, i) => {
+          if (better(v, values[best]!) || (last && v === values[best])) best = i;
+        });
+        return best;
+      },
+    );
     return [{ ...result, dtype: "int64", data: BigInt64Array.from(result.data as Float64Array, BigInt) }];
   };
 
@@ -76,11 +95,13 @@ export function mapRows(x: Nd, axis: number, f: (row: Float64Array) => ArrayLike
   return { ...x, data };
 }
 
-const alongAxis = (fallback: number, f: (row: Float64Array, call: Call) => ArrayLike<number>): EvaluateRule => (call) => {
-  const x = input(call, 0);
-  if (x.shape.length === 0) return [{ ...x, data: Float64Array.from(f(numbersOf(x), call)) }];
-  return [mapRows(x, wholeAxis(int(call, "axis", fallback), x.shape.length), (row) => f(row, call))];
-};
+const alongAxis =
+  (fallback: number, f: (row: Float64Array, call: Call) => ArrayLike<number>): EvaluateRule =>
+  (call) => {
+    const x = input(call, 0);
+    if (x.shape.length === 0) return [{ ...x, data: Float64Array.from(f(numbersOf(x), call)) }];
+    return [mapRows(x, wholeAxis(int(call, "axis", fallback), x.shape.length), (row) => f(row, call))];
+  };
 
 export function softmaxRow(row: Float64Array): Float64Array {
   const top = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
@@ -89,29 +110,41 @@ export function softmaxRow(row: Float64Array): Float64Array {
   return powers.map((p) => p / total);
 }
 
-const cumulative: EvaluateRule = (call) => {
-  const x = input(call, 0);
-  const axis = wholeAxis(ints(call, 1)![0]!, x.shape.length);
-  const [exclusive, reverse] = [int(call, "exclusive", 0) === 1, int(call, "reverse", 0) === 1];
-  const result = mapRows(x, axis, (row) => {
-    const ordered = reverse ? row.toReversed() : row;
-    let total = 0;
-    const sums = ordered.map((v) => {
-      const before = total;
-      total += v;
-      return exclusive ? before : total;
+/** Sums or products of an axis up to each element. */
+const cumulative =
+  (start: number, f: (a: number, b: number) => number): EvaluateRule =>
+  (call) => {
+    const x = input(call, 0);
+    const axis = wholeAxis(ints(call, 1)![0]!, x.shape.length);
+    const [exclusive, reverse] = [int(call, "exclusive", 0) === 1, int(call, "reverse", 0) === 1];
+    const result = mapRows(x, axis, (row) => {
+      const ordered = reverse ? row.toReversed() : row;
+      let total = start;
+      const totals = ordered.map((v) => {
+        const before = total;
+        total = f(total, v);
+        return exclusive ? before : total;
+      });
+      return reverse ? totals.toReversed() : totals;
     });
-    return reverse ? sums.toReversed() : sums;
-  });
-  return [isWide(x.dtype) ? { ...result, data: BigInt64Array.from(result.data as Float64Array, BigInt) } : result];
-};
+    return [isWide(x.dtype) ? { ...result, data: BigInt64Array.from(result.data as Float64Array, BigInt) } : result];
+  };
 
 export const reductions: EvaluateRules = {
   ReduceSum: reduction(sum, (v) => v.reduce((s, x) => s + x, 0n)),
   ReduceMean: reduction((v) => sum(v) / v.length),
-  ReduceMax: reduction((v) => Math.max(...v), (v) => v.reduce((a, b) => (a > b ? a : b))),
-  ReduceMin: reduction((v) => Math.min(...v), (v) => v.reduce((a, b) => (a < b ? a : b))),
-  ReduceProd: reduction((v) => v.reduce((p, x) => p * x, 1), (v) => v.reduce((p, x) => p * x, 1n)),
+  ReduceMax: reduction(
+    (v) => Math.max(...v),
+    (v) => v.reduce((a, b) => (a > b ? a : b)),
+  ),
+  ReduceMin: reduction(
+    (v) => Math.min(...v),
+    (v) => v.reduce((a, b) => (a < b ? a : b)),
+  ),
+  ReduceProd: reduction(
+    (v) => v.reduce((p, x) => p * x, 1),
+    (v) => v.reduce((p, x) => p * x, 1n),
+  ),
   ReduceL1: reduction((v) => sum(v.map(Math.abs))),
   ReduceL2: reduction((v) => Math.sqrt(sum(v.map((x) => x * x)))),
   ReduceSumSquare: reduction((v) => sum(v.map((x) => x * x))),
@@ -129,10 +162,12 @@ export const reductions: EvaluateRules = {
     return row.map((_, i) => Number(i === best));
   }),
   LpNormalization: alongAxis(-1, (row, call) => {
-    const size = int(call, "p", 2) === 1 ? sum(Array.from(row, Math.abs)) : Math.sqrt(sum(Array.from(row, (v) => v * v)));
+    const size =
+      int(call, "p", 2) === 1 ? sum(Array.from(row, Math.abs)) : Math.sqrt(sum(Array.from(row, (v) => v * v)));
     return row.map((v) => (size === 0 ? 0 : v / size));
   }),
-  CumSum: cumulative,
+  CumSum: cumulative(0, (a, b) => a + b),
+  CumProd: cumulative(1, (a, b) => a * b),
   Flatten: (call) => {
     const x = input(call, 0);
     const given = int(call, "axis", 1);

@@ -6,7 +6,14 @@ import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, in
  * Where a place of the result lies on the source's axis, by the definitions of `coordinate_transformation_mode`. The
  * length of the result that they speak of is `scale * from`, which need not be whole.
  */
-function sourceCoordinate(mode: string, x: number, from: number, whole: number, scale: number, roi: readonly [number, number]): number {
+function sourceCoordinate(
+  mode: string,
+  x: number,
+  from: number,
+  whole: number,
+  scale: number,
+  roi: readonly [number, number],
+): number {
   const to = scale * from;
   switch (mode) {
     case "half_pixel":
@@ -23,7 +30,9 @@ function sourceCoordinate(mode: string, x: number, from: number, whole: number, 
     case "asymmetric":
       return x / scale;
     case "tf_crop_and_resize":
-      return to > 1 ? roi[0] * (from - 1) + (x * (roi[1] - roi[0]) * (from - 1)) / (to - 1) : 0.5 * (roi[0] + roi[1]) * (from - 1);
+      return to > 1
+        ? roi[0] * (from - 1) + (x * (roi[1] - roi[0]) * (from - 1)) / (to - 1)
+        : 0.5 * (roi[0] + roi[1]) * (from - 1);
     default:
       throw failure("ops/resize", `Resize has no coordinate_transformation_mode ${mode}`);
   }
@@ -49,8 +58,7 @@ function tapsOf(call: Call, mode: string, at: number, scale: number, size: numbe
   const kernel =
     mode === "linear"
       ? (t: number) => Math.max(0, 1 - t)
-      : (t: number) =>
-          t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? a * (((t - 5) * t + 8) * t - 4) : 0;
+      : (t: number) => (t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? a * (((t - 5) * t + 8) * t - 4) : 0);
   const reach = (mode === "linear" ? 1 : 2) * stretch;
   const taps: { index: number; part: number }[] = [];
   for (let index = Math.ceil(at - reach); index <= Math.floor(at + reach); index++)
@@ -97,11 +105,15 @@ const resize: EvaluateRule = (call) => {
     const from = x.shape[axis]!;
     const k = axes.indexOf(axis);
     return Array.from({ length: to }, (_, i) => {
-      if (k < 0 || (to === from && scales[axis] === 1 && transformation !== "tf_crop_and_resize")) return { taps: [{ index: i, part: 1 }], outside: false };
+      if (k < 0 || (to === from && scales[axis] === 1 && transformation !== "tf_crop_and_resize"))
+        return { taps: [{ index: i, part: 1 }], outside: false };
       const part: [number, number] = roi && roi.length > 0 ? [roi[k]!, roi[k + axes.length]!] : [0, 1];
       const at = sourceCoordinate(transformation, i, from, to, scales[axis]!, part);
       const beyond = transformation === "tf_crop_and_resize" && (at < 0 || at > from - 1);
-      const list = tapsOf(call, mode, at, scales[axis]!, from).map((t) => ({ ...t, index: Math.max(0, Math.min(from - 1, t.index)) }));
+      const list = tapsOf(call, mode, at, scales[axis]!, from).map((t) => ({
+        ...t,
+        index: Math.max(0, Math.min(from - 1, t.index)),
+      }));
       return { taps: list, outside: beyond };
     });
   });

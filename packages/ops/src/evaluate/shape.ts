@@ -16,7 +16,9 @@ import {
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, intList, ints, text } from "./rule.ts";
 
 const wrong = ({ node }: Call, message: string) =>
-  failure("ops/shape", `${node.op}: ${message}`, { location: { node: node.name || node.outputs[0] || "", op: node.op } });
+  failure("ops/shape", `${node.op}: ${message}`, {
+    location: { node: node.name || node.outputs[0] || "", op: node.op },
+  });
 
 const reshape: EvaluateRule = (call) => {
   const x = input(call, 0);
@@ -32,7 +34,12 @@ const reshape: EvaluateRule = (call) => {
 const squeeze: EvaluateRule = (call) => {
   const x = input(call, 0);
   const axes = ints(call, 1)?.map((a) => wholeAxis(a, x.shape.length));
-  return [reshaped(x, x.shape.filter((d, axis) => (axes ? !axes.includes(axis) : d !== 1)))];
+  return [
+    reshaped(
+      x,
+      x.shape.filter((d, axis) => (axes ? !axes.includes(axis) : d !== 1)),
+    ),
+  ];
 };
 
 const unsqueeze: EvaluateRule = (call) => {
@@ -41,7 +48,12 @@ const unsqueeze: EvaluateRule = (call) => {
   const rank = x.shape.length + given.length;
   const axes = new Set(given.map((a) => wholeAxis(a, rank)));
   const rest = [...x.shape];
-  return [reshaped(x, Array.from({ length: rank }, (_, axis) => (axes.has(axis) ? 1 : rest.shift()!)))];
+  return [
+    reshaped(
+      x,
+      Array.from({ length: rank }, (_, axis) => (axes.has(axis) ? 1 : rest.shift()!)),
+    ),
+  ];
 };
 
 const transpose: EvaluateRule = (call) => {
@@ -116,7 +128,12 @@ const split: EvaluateRule = (call) => {
   return sizes.map((part) => {
     const starts = x.shape.map((_, k) => (k === axis ? start : 0));
     start += part;
-    return strided(x, starts, x.shape.map(() => 1), x.shape.map((d, k) => (k === axis ? part : d)));
+    return strided(
+      x,
+      starts,
+      x.shape.map(() => 1),
+      x.shape.map((d, k) => (k === axis ? part : d)),
+    );
   });
 };
 
@@ -128,7 +145,8 @@ const gather: EvaluateRule = (call) => {
   const inner = x.shape.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = x.shape.slice(0, axis).reduce((n, d) => n * d, 1);
   const positions: number[] = [];
-  for (let o = 0; o < outer; o++) for (const i of at) for (let k = 0; k < inner; k++) positions.push((o * size + i) * inner + k);
+  for (let o = 0; o < outer; o++)
+    for (const i of at) for (let k = 0; k < inner; k++) positions.push((o * size + i) * inner + k);
   return [gathered(x, [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)], positions)];
 };
 
@@ -139,7 +157,10 @@ const gatherElements: EvaluateRule = (call) => {
   const at = numbersOf(indices);
   const positions = new Int32Array(at.length);
   eachIndex(indices.shape, (index, flat) => {
-    positions[flat] = index.reduce((sum, i, k) => sum + (k === axis ? wholeAxis(at[flat]!, x.shape[axis]!) : i) * strides[k]!, 0);
+    positions[flat] = index.reduce(
+      (sum, i, k) => sum + (k === axis ? wholeAxis(at[flat]!, x.shape[axis]!) : i) * strides[k]!,
+      0,
+    );
   });
   return [gathered(x, indices.shape, positions)];
 };
@@ -228,7 +249,13 @@ const range: EvaluateRule = (call) => {
   const [a, b, c] = [start, limit, step].map((x) => Number(x.data[0])) as [number, number, number];
   const count = Math.max(0, Math.ceil((b - a) / c));
   newData(start.dtype, [count]);
-  return [nd(start.dtype, [count], Array.from({ length: count }, (_, i) => a + i * c))];
+  return [
+    nd(
+      start.dtype,
+      [count],
+      Array.from({ length: count }, (_, i) => a + i * c),
+    ),
+  ];
 };
 
 export const shapes: EvaluateRules = {

@@ -51,11 +51,16 @@ export function numbersOf(t: ResidentTensor): Float64Array {
 export const bigIntsOf = (t: ResidentTensor<"int64" | "uint64">): BigInt64Array | BigUint64Array => dataOf(t);
 
 /**
- * Numbers as a tensor, each rounded once to the nearest that `dtype` has, ties to even; small floats saturate as ONNX's
- * Cast does. Integers must be integers; of one out of range the low bits are taken.
+ * Numbers as a tensor, each rounded once to the nearest that `dtype` has, ties to even; 8-bit floats saturate as ONNX's
+ * Cast does, unless `saturate` is false. Integers must be integers; of one out of range the low bits are taken.
  * @param values one for each element, two for a complex one
  */
-export function tensorOf(dtype: DType, shape: readonly number[], values: ArrayLike<number>): ResidentTensor {
+export function tensorOf(
+  dtype: DType,
+  shape: readonly number[],
+  values: ArrayLike<number>,
+  saturate = true,
+): ResidentTensor {
   if (dtype === "string") throw failure("ops/no-numbers", "numbers are no strings");
   if (isPacked(dtype)) {
     const codes = dtype === "float4e2m1" ? Uint8Array.from(values, (x) => encodeFloat(dtype, x)) : values;
@@ -67,8 +72,10 @@ export function tensorOf(dtype: DType, shape: readonly number[], values: ArrayLi
   );
   if (out instanceof BigInt64Array || out instanceof BigUint64Array)
     for (let i = 0; i < out.length; i++) out[i] = BigInt(values[i]!);
-  else if (dtype === "float8e8m0") for (let i = 0; i < out.length; i++) out[i] = encodeE8m0(values[i]!);
-  else if (isSmallFloat(dtype)) for (let i = 0; i < out.length; i++) out[i] = encodeFloat(dtype, values[i]!);
+  else if (dtype === "float8e8m0") for (let i = 0; i < out.length; i++) out[i] = encodeE8m0(values[i]!, saturate);
+  else if (dtype === "float16" || dtype === "bfloat16")
+    for (let i = 0; i < out.length; i++) out[i] = encodeFloat(dtype, values[i]!);
+  else if (isSmallFloat(dtype)) for (let i = 0; i < out.length; i++) out[i] = encodeFloat(dtype, values[i]!, saturate);
   else for (let i = 0; i < out.length; i++) out[i] = values[i]!;
   return tensor(dtype, shape, out);
 }

@@ -62,8 +62,8 @@ export function decodeFloat(dtype: SmallFloat, bits: number): number {
 
 /**
  * Rounds a number once, to nearest, ties to even, and gives the bits. What is too large becomes the largest finite
- * number when `saturate`, otherwise infinity, or NaN where the format has none. float4e2m1 always saturates, and makes
- * NaN its largest number. (ONNX's Cast; for float16 and bfloat16, as in IEEE 754, `saturate` is false by default.)
+ * number when `saturate`, otherwise infinity, or NaN where the format has none. float4e2m1 always saturates, and
+ * has no NaN: it becomes -0, as in the recorded outputs of ONNX's tests. (ONNX's Cast; for float16 and bfloat16, as in IEEE 754, `saturate` is false by default.)
  */
 export function encodeFloat(
   dtype: SmallFloat,
@@ -72,7 +72,7 @@ export function encodeFloat(
 ): number {
   const f: FloatFormat = floatFormats[dtype];
   const signBit = x < 0 || Object.is(x, -0) ? 1 << (f.exponent + f.mantissa) : 0;
-  if (Number.isNaN(x)) return f.nan ?? magnitudeBits(f, f.max);
+  if (Number.isNaN(x)) return f.nan ?? 1 << (f.exponent + f.mantissa);
   const a = Math.abs(x);
   const bits = Number.isFinite(a) ? magnitudeBits(f, a) : Number.POSITIVE_INFINITY;
   const largest = magnitudeBits(f, f.max);
