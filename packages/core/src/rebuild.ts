@@ -76,11 +76,10 @@ function redo(v: GraphView, d: Draft | undefined, made: ReadonlyMap<Graph, Graph
   const brought = d ? [...d.nodes.values()].flatMap((c) => [...c.before, ...(c.by ?? [])]).concat(d.end) : [];
   const written = new Set(brought.flatMap((n) => n.outputs));
   const lost = d?.weights ? [...g.weights.keys()].filter((name) => !d.weights!.has(name)) : [];
-  const isLost = new Set(lost);
   const vanished = (name: string) =>
     d!.reads.has(name) &&
     !written.has(name) &&
-    (d!.definitions.has(name) || isLost.has(name) || d!.nodes.get(v.producer(name)!)?.by !== undefined);
+    (d!.definitions.has(name) || d!.nodes.get(v.producer(name)!)?.by !== undefined);
 
   const nodes: Node[] = [];
   const gone: Node[] = [];

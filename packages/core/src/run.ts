@@ -106,42 +106,35 @@ function unmet({ name: pass, apiVersion, needs }: Pass, host: Host): Diagnostic[
 }
 
 async function step(pass: Pass, model: Model, options: RunOptions, signal: AbortSignal) {
+  const { name, options: passOptions } = pass;
+  const { signal: _, onProgress, gather, onFailure, ...host } = options;
   const done: CoverageEntry[] = [];
   const skipped: CoverageEntry[] = [];
   const diagnostics: Diagnostic[] = [];
-  const { signal: _, onProgress, gather, onFailure, ...host } = options;
   const started = performance.now();
   try {
     const wishes = pass.observe?.(model, host) ?? [];
-    const statistics: Statistics = wishes.length > 0 && gather ? await gather(model, wishes, host, signal) : new Map();
-    const ctx: PassContext<Need> = {
+    const result = await pass.run(model, {
       ...host,
       host: host as Required<Host>,
       signal,
-      statistics,
+      statistics: (wishes.length > 0 && (await gather?.(model, wishes, host, signal))) || new Map(),
       progress: (n, total, unit = "nodes") =>
-        onProgress?.({ task: pass.name, done: n, unit, ...(total !== undefined && { total }) }),
+        onProgress?.({ task: name, done: n, unit, ...(total !== undefined && { total }) }),
       done: (site, facts) => void done.push({ ...entry(site), ...(facts && { facts }) }),
       skip: (site, reason) => void skipped.push({ ...entry(site), reason }),
-      diagnose: (d) => void diagnostics.push(within(d, pass.name)),
-    };
-    const result = await pass.run(model, ctx);
+      diagnose: (d) => void diagnostics.push(within(d, name)),
+    });
     signal.throwIfAborted();
-    if (result !== model) ensure(verify(result));
-    const report: PassReport = {
-      pass: pass.name,
-      options: pass.options,
-      milliseconds: performance.now() - started,
-      changed: result !== model,
-      done,
-      skipped,
-      diagnostics,
-    };
+    const changed = result !== model;
+    if (changed) ensure(verify(result));
+    const milliseconds = performance.now() - started;
+    const report: PassReport = { pass: name, options: passOptions, milliseconds, changed, done, skipped, diagnostics };
     return { model: result, report };
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    await onFailure?.({ model, pass: pass.name, options: pass.options, error });
-    throw stamp(error, pass.name);
+    await onFailure?.({ model, pass: name, options: passOptions, error });
+    throw stamp(error, name);
   }
 }
 
@@ -163,17 +156,17 @@ function entry(site: Site): Pick<CoverageEntry, "name" | "ops"> {
   return { name: site.view.path ? `${site.view.path}/${name}` : name, ops: [...new Set(ops)] };
 }
 
-/** `int8: 23 of 25 done`, then `left alone: w3: is int64` for each reason, and the diagnostics. */
+/** `int8: 23 of 25 done`, then a line for each reason to leave something alone, and the diagnostics. */
 function formatReport({ pass, done, skipped, changed, diagnostics }: PassReport): string {
   const total = done.length + skipped.length;
   const reasons = new Map<string, string[]>();
   for (const { name, reason = "" } of skipped) push(reasons, reason, name);
   return [
     `${pass}: ${total > 0 ? `${done.length} of ${total} done` : changed ? "changed the model" : "nothing to do"}`,
-    ...[...reasons].map(([reason, names]) => {
-      const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
-      return `  left alone: ${names.slice(0, 3).join(", ")}${more}: ${reason}`;
+    ...Array.from(reasons, ([reason, names]) => {
+      const more = names.length - 3;
+      return `left alone: ${names.slice(0, 3).join(", ")}${more > 0 ? ` and ${more} more` : ""}: ${reason}`;
     }),
-    ...diagnostics.map((d) => `  ${formatDiagnostic(d)}`),
-  ].join("\n");
+    ...diagnostics.map(formatDiagnostic),
+  ].join("\n  ");
 }
