@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Attribute, attr, graph, model, node, print, tensor, value, verify } from "./index.ts";
+import { type Attribute, attr, graph, model, node, print, type Tensor, tensor, value, verify } from "./index.ts";
 import { parse } from "./parse.ts";
 
 const branch = (name: string) =>
@@ -38,7 +38,7 @@ test("every kind of attribute, name and type is printed and read back", () => {
       ],
       outputs: [{ name: "a b" }, { name: "::c" }],
       nodes: [node("Op", ["x", "", "any"], ["a b", "", "::c"], attributes, { domain: "ai.acme", name: "n 1" })],
-      weights: new Map([
+      weights: new Map<string, Tensor>([
         ["w", tensor("uint2", [5], [0, 1, 2, 3, 1])],
         ["z", tensor("int64", [1], [-(2n ** 62n)])],
         ["e", tensor("float32", [0], [])],
