@@ -1,5 +1,5 @@
 import { dataOf, type ResidentTensor, tensor } from "@pare/core";
-import { type Image, resize, toPlanes } from "./image.ts";
+import { type Box, type Image, resize, toPlanes } from "./image.ts";
 
 /** ImageNet's mean and deviation, in the order in which PaddleOCR applies them to blue, green, red. */
 const MEAN = [0.485, 0.456, 0.406];
@@ -17,14 +17,7 @@ export function detectionInput(image: Image, limit = 960): ResidentTensor<"float
   return tensor("float32", [1, 3, height, width], planes);
 }
 
-export interface Box {
-  readonly left: number;
-  readonly top: number;
-  readonly right: number;
-  readonly bottom: number;
-}
-
-/** Bounding boxes of the connected regions of a probability map [1, 1, H, W] above `threshold`, from the top; specks are left out. */
+/** Bounding boxes of the regions, connected also at corners, of a probability map [1, 1, H, W] above `threshold`, from the top; specks are left out. */
 export function boxesOf(map: ResidentTensor, threshold = TEXT, smallest = 30): Box[] {
   const [height, width] = map.shape.slice(-2) as [number, number];
   const open = Uint8Array.from(dataOf(map as ResidentTensor<"float32">), (p) => (p > threshold ? 1 : 0));
@@ -36,18 +29,46 @@ export function boxesOf(map: ResidentTensor, threshold = TEXT, smallest = 30): B
     open[start] = 0;
     for (let i = stack.pop(); i !== undefined; i = stack.pop()) {
       const [x, y] = [i % width, Math.floor(i / width)];
-      [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
+      [left, top, right, bottom] = [
+        Math.min(left, x),
+        Math.min(top, y),
+        Math.max(right, x + 1),
+        Math.max(bottom, y + 1),
+      ];
       count++;
-      for (const [nx, ny] of [[x - 1, y], [x + 1, y], [x, y - 1], [x, y + 1]] as const) {
-        const next = ny * width + nx;
-        if (nx < 0 || ny < 0 || nx >= width || ny >= height || !open[next]) continue;
-        open[next] = 0;
-        stack.push(next);
-      }
+      for (let ny = Math.max(0, y - 1); ny <= Math.min(height - 1, y + 1); ny++)
+        for (let nx = Math.max(0, x - 1); nx <= Math.min(width - 1, x + 1); nx++) {
+          const next = ny * width + nx;
+          if (!open[next]) continue;
+          open[next] = 0;
+          stack.push(next);
+        }
     }
     if (count >= smallest) boxes.push({ left, top, right, bottom });
   }
   return boxes.sort((a, b) => a.top - b.top || a.left - b.left);
+}
+
+/** How far a region grows back, as PaddleOCR sets it. */
+const UNCLIP = 1.5;
+
+/**
+ * Where on the page the text stands, to be cut out and read: the network is trained on shrunken regions, so each box of the map
+ * grows by area * 1.5 / perimeter on all sides (Liao et al. 2020, Real-time Scene Text Detection with Differentiable Binarization).
+ */
+export function textBoxes(map: ResidentTensor, page: Image): Box[] {
+  const [height, width] = map.shape.slice(-2) as [number, number];
+  const [sx, sy] = [page.width / width, page.height / height];
+  return boxesOf(map).map(({ left, top, right, bottom }) => {
+    const [w, h] = [right - left, bottom - top];
+    const grow = (w * h * UNCLIP) / (2 * (w + h));
+    return {
+      left: Math.max(0, (left - grow) * sx),
+      top: Math.max(0, (top - grow) * sy),
+      right: Math.min(page.width, (right + grow) * sx),
+      bottom: Math.min(page.height, (bottom + grow) * sy),
+    };
+  });
 }
 
 /** Intersection over union of the pixels that two maps call text; 1 where neither has any. */

@@ -8,6 +8,14 @@ export interface Image {
   readonly data: Uint8Array;
 }
 
+/** A rectangle in pixels; `right` and `bottom` are outside. */
+export interface Box {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
 /** Bilinear resizing with pixel centres at half positions, as OpenCV's INTER_LINEAR does it. */
 export function resize(image: Image, width: number, height: number): Image {
   const data = new Uint8Array(width * height * 3);
@@ -38,6 +46,19 @@ export function upsideDown({ width, height, data }: Image): Image {
   return { width, height, data: turned };
 }
 
+/** The part of an image inside `box`; what would lie outside is left out. */
+export function crop(image: Image, box: Box): Image {
+  const [x, y] = [Math.max(0, Math.floor(box.left)), Math.max(0, Math.floor(box.top))];
+  const width = Math.max(1, Math.min(image.width, Math.ceil(box.right)) - x);
+  const height = Math.max(1, Math.min(image.height, Math.ceil(box.bottom)) - y);
+  const data = new Uint8Array(width * height * 3);
+  for (let row = 0; row < height; row++) {
+    const from = ((y + row) * image.width + x) * 3;
+    data.set(image.data.subarray(from, from + width * 3), row * width * 3);
+  }
+  return { width, height, data };
+}
+
 /** Puts images below each other on white, `gap` pixels apart. */
 export function stack(images: readonly Image[], width: number, gap: number): Image {
   const height = images.reduce((sum, i) => sum + i.height + gap, gap);
@@ -45,7 +66,10 @@ export function stack(images: readonly Image[], width: number, gap: number): Ima
   let y = gap;
   for (const image of images) {
     for (let row = 0; row < image.height; row++) {
-      const part = image.data.subarray(row * image.width * 3, row * image.width * 3 + Math.min(image.width, width - gap) * 3);
+      const part = image.data.subarray(
+        row * image.width * 3,
+        row * image.width * 3 + Math.min(image.width, width - gap) * 3,
+      );
       data.set(part, ((y + row) * width + gap) * 3);
     }
     y += image.height + gap;
@@ -67,14 +91,21 @@ export function toPng(image: Image): Uint8Array {
 }
 
 /**
- * Pixels as a network takes them: `(pixel / 255 - mean) / deviation` for each channel, planes of [3, height, width],
- * zero right of and below the image.
+ * Pixels as PaddleOCR's networks take them: `(pixel / 255 - mean) / deviation`, planes of [3, height, width] in OpenCV's
+ * order blue, green, red, to which `mean` and `deviation` belong; zero right of and below the image.
  */
-export function toPlanes(image: Image, width: number, height: number, mean: readonly number[], deviation: readonly number[]): Float32Array {
+export function toPlanes(
+  image: Image,
+  width: number,
+  height: number,
+  mean: readonly number[],
+  deviation: readonly number[],
+): Float32Array {
   const planes = new Float32Array(3 * width * height);
   for (let c = 0; c < 3; c++)
     for (let y = 0; y < image.height; y++)
       for (let x = 0; x < image.width; x++)
-        planes[(c * height + y) * width + x] = (image.data[(y * image.width + x) * 3 + c]! / 255 - mean[c]!) / deviation[c]!;
+        planes[(c * height + y) * width + x] =
+          (image.data[(y * image.width + x) * 3 + 2 - c]! / 255 - mean[c]!) / deviation[c]!;
   return planes;
 }

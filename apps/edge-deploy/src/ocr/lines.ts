@@ -15,8 +15,9 @@ export interface Line {
 }
 
 const words =
-  "the quick brown fox jumps over lazy dog invoice total amount due date customer number street city order item price tax payment account balance report signal network edge device model layer weight scale value error median sample batch input output version release package delivery Monday Tuesday Friday January March August"
-    .split(" ");
+  "the quick brown fox jumps over lazy dog invoice total amount due date customer number street city order item price tax payment account balance report signal network edge device model layer weight scale value error median sample batch input output version release package delivery Monday Tuesday Friday January March August".split(
+    " ",
+  );
 const CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const PUNCTUATION = [".", ",", ":", "-", "/", "#", "%", "(", ")", "+", "=", "&"];
 
@@ -27,7 +28,8 @@ function randomText(random: Random): string {
     const kind = random.below(10);
     if (kind < 5) return random.pick(words);
     if (kind < 7) return String(random.below(10 ** (1 + random.below(6))));
-    if (kind < 9) return Array.from({ length: 2 + random.below(7) }, () => CHARACTERS[random.below(CHARACTERS.length)]).join("");
+    if (kind < 9)
+      return Array.from({ length: 2 + random.below(7) }, () => CHARACTERS[random.below(CHARACTERS.length)]).join("");
     return random.pick(words).toUpperCase();
   };
   let text = part();
@@ -58,20 +60,23 @@ function renderLine(random: Random): Line {
   const noise = random.pick([0, 4, 8, 14]);
   const dark = 10 + random.below(70);
   const light = 190 + random.below(66);
-  const margin = Math.round(size * (0.2 + 0.2 * random.next()));
+  // A detector cuts lines out close to their ends; the network reads wider margins as spaces.
+  const spread = random.next();
+  const margin = Math.round(size * (0.05 + 0.1 * spread));
+  const above = Math.round(size * (0.1 + 0.2 * spread));
   const style = `${size}px ${family(font)}`;
 
   const measuring = createCanvas(8, 8).getContext("2d");
   measuring.font = style;
   const width = Math.ceil(measuring.measureText(text).width) + 2 * margin;
-  const height = Math.ceil(size * 1.3) + margin;
+  const height = Math.ceil(size * 1.3) + above;
   const context = createCanvas(width, height).getContext("2d");
   context.fillStyle = `rgb(${light},${light},${light})`;
   context.fillRect(0, 0, width, height);
   context.fillStyle = `rgb(${dark},${dark},${dark})`;
   context.font = style;
   context.textBaseline = "alphabetic";
-  context.fillText(text, margin + random.next(), Math.round(size + margin / 2) + random.next());
+  context.fillText(text, margin + random.next(), Math.round(size + above / 2) + random.next());
   const pixels = context.getImageData(0, 0, width, height).data;
 
   const grey = Float32Array.from({ length: width * height }, (_, i) => pixels[i * 4]!);

@@ -16,22 +16,43 @@ export function dictionary(): readonly string[] {
   return ["", ...lines, " "];
 }
 
+const widthOf = (image: Image): number => Math.max(16, Math.round((image.width * HEIGHT) / image.height));
+const HALF = [0.5, 0.5, 0.5];
+
 /** A line as the network takes it: [1, 3, 48, W], width by the line's own proportion, as PaddleOCR prepares it. */
-export function recognitionInput(image: Image): ResidentTensor<"float32"> {
-  const width = Math.max(16, Math.round((image.width * HEIGHT) / image.height));
-  const planes = toPlanes(resize(image, width, HEIGHT), width, HEIGHT, [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]);
-  return tensor("float32", [1, 3, HEIGHT, width], planes);
+export const recognitionInput = (image: Image): ResidentTensor<"float32"> => recognitionBatch([image]);
+
+/** Lines as one input [N, 3, 48, W]: the widest gives W, the right of the others is filled with zeros. */
+export function recognitionBatch(images: readonly Image[]): ResidentTensor<"float32"> {
+  const widest = Math.max(...images.map(widthOf));
+  const planes = new Float32Array(images.length * 3 * HEIGHT * widest);
+  for (const [i, image] of images.entries())
+    planes.set(toPlanes(resize(image, widthOf(image), HEIGHT), widest, HEIGHT, HALF, HALF), i * 3 * HEIGHT * widest);
+  return tensor("float32", [images.length, 3, HEIGHT, widest], planes);
 }
 
 /**
- * Greedy CTC decoding of probabilities [1, T, classes]: the best class of each step, repetitions joined, blanks dropped.
- * (Graves et al. 2006.)
+ * Greedy CTC decoding of probabilities [N, T, classes], one text for each N: the best class of each step, repetitions
+ * joined, blanks dropped. (Graves et al. 2006.)
+ * @throws PareError `edge-deploy/dictionary` when the classes are not the dictionary's
  */
-export function decode(probabilities: ResidentTensor, characters: readonly string[]): string {
-  const [, steps = 0, classes = 0] = probabilities.shape;
+export function decodeBatch(probabilities: ResidentTensor, characters: readonly string[]): string[] {
+  const [count = 0, steps = 0, classes = 0] = probabilities.shape;
   if (classes !== characters.length)
     throw failure("edge-deploy/dictionary", `the network has ${classes} classes, the dictionary ${characters.length}`);
   const data = dataOf(probabilities as ResidentTensor<"float32">);
+  return Array.from({ length: count }, (_, n) =>
+    textOf(data.subarray(n * steps * classes, (n + 1) * steps * classes), characters),
+  );
+}
+
+/** The text of the first line of {@link decodeBatch}. */
+export const decode = (probabilities: ResidentTensor, characters: readonly string[]): string =>
+  decodeBatch(probabilities, characters)[0] ?? "";
+
+function textOf(data: Float32Array, characters: readonly string[]): string {
+  const classes = characters.length;
+  const steps = data.length / classes;
   let text = "";
   let before = 0;
   for (let t = 0; t < steps; t++) {
@@ -44,7 +65,12 @@ export function decode(probabilities: ResidentTensor, characters: readonly strin
 }
 
 /** Reads a line. `inputName` is that of the network's one input. */
-export async function readLine(run: RunModel, image: Image, characters: readonly string[], inputName = "x"): Promise<string> {
+export async function readLine(
+  run: RunModel,
+  image: Image,
+  characters: readonly string[],
+  inputName = "x",
+): Promise<string> {
   const outputs = await run({ [inputName]: recognitionInput(image) });
   return decode(Object.values(outputs)[0]!, characters);
 }

@@ -1,18 +1,21 @@
-import { dataOf, type ResidentTensor, type Session, type Values, tensor } from "@pare/core";
+import { dataOf, type ResidentTensor, type Session, tensor, type Values } from "@pare/core";
 import { SAMPLE_RATE, type Signal } from "./signal.ts";
 
 /** One of Silero's two networks: what it is fed for each frame, and how its state is called. */
 export interface Detector {
   /** Samples of a frame. */
   readonly frame: number;
+  /** Samples of the frame before that go ahead of it. */
+  readonly context: number;
   /** Outputs that are the next frame's inputs, and the first values of those. */
   readonly state: Readonly<Record<string, string>>;
   readonly initialState: Values;
 }
 
-/** Version 5: one state. Frames as @ricky0123/vad-web cuts them. */
+/** Version 5: one state. Each frame comes with the end of the one before, as @ricky0123/vad-web feeds it. */
 export const sileroV5: Detector = {
   frame: 512,
+  context: 64,
   state: { stateN: "state" },
   initialState: { state: tensor("float32", [2, 1, 128], new Float32Array(256)) },
 };
@@ -20,6 +23,7 @@ export const sileroV5: Detector = {
 /** The version before: hidden and cell state of the LSTM. */
 export const sileroLegacy: Detector = {
   frame: 1536,
+  context: 0,
   state: { hn: "h", cn: "c" },
   initialState: {
     h: tensor("float32", [2, 1, 64], new Float32Array(128)),
@@ -29,15 +33,23 @@ export const sileroLegacy: Detector = {
 
 const rate = tensor("int64", [], [BigInt(SAMPLE_RATE)]);
 
-/** What the network is fed frame by frame, but for the state. */
-export const framesOf = ({ samples }: Signal, { frame }: Detector): Values[] =>
-  Array.from({ length: Math.floor(samples.length / frame) }, (_, i) => ({
-    input: tensor("float32", [1, frame], samples.slice(i * frame, (i + 1) * frame)),
+/** What the network is fed frame by frame, but for the state; before the first frame there is silence. */
+export function framesOf({ samples }: Signal, { frame, context }: Detector): Values[] {
+  const padded = new Float32Array(context + samples.length);
+  padded.set(samples, context);
+  return Array.from({ length: Math.floor(samples.length / frame) }, (_, i) => ({
+    input: tensor("float32", [1, context + frame], padded.slice(i * frame, (i + 1) * frame + context)),
     sr: rate,
   }));
+}
 
 /** Probabilities of speech, one for each frame. The session must have been prepared with the detector's state. */
-export async function speechProbabilities(session: Session, signal: Signal, detector: Detector, stop?: AbortSignal): Promise<number[]> {
+export async function speechProbabilities(
+  session: Session,
+  signal: Signal,
+  detector: Detector,
+  stop?: AbortSignal,
+): Promise<number[]> {
   const probabilities: number[] = [];
   for (const frame of framesOf(signal, detector)) {
     const { output } = await session.run(frame, { outputs: ["output"], ...(stop ? { signal: stop } : {}) });

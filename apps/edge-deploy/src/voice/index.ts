@@ -1,6 +1,6 @@
 export {
-  decisionAgreement,
   type Detector,
+  decisionAgreement,
   framesOf,
   SPEECH,
   sileroLegacy,

@@ -35,12 +35,13 @@ export function synthesise({ seed, seconds }: { readonly seed: number; readonly 
     speech.push([at, at + length]);
     at += length + 0.9 + 0.8 * random.next();
   }
-  for (let i = 0; i < samples.length; i++) samples[i] = Math.max(-1, Math.min(1, samples[i]! + 0.0008 * random.normal()));
+  for (let i = 0; i < samples.length; i++)
+    samples[i] = Math.max(-1, Math.min(1, samples[i]! + 0.0008 * random.normal()));
   return { samples, speech };
 }
 
 function phrase(out: Float32Array, start: number, length: number, random: Random): void {
-  const base = 95 + 60 * random.next();
+  const base = 110 + 90 * random.next();
   const states = bandwidths.map(() => [0, 0] as [number, number]);
   let phase = 0;
   let breath = 0;
@@ -53,7 +54,8 @@ function phrase(out: Float32Array, start: number, length: number, random: Random
     }
     const part = syllable / syllableLength;
     const time = i / SAMPLE_RATE;
-    const pitch = base * (1.15 - (0.3 * i) / length + 0.06 * Math.sin(2 * Math.PI * 2.7 * time) + 0.008 * random.normal());
+    const pitch =
+      base * (1.15 - (0.3 * i) / length + 0.06 * Math.sin(2 * Math.PI * 2.7 * time) + 0.008 * random.normal());
     const before = phase;
     phase = (phase + pitch / SAMPLE_RATE) % 1;
     // The flow through the glottis, differentiated: a slow opening, a sudden closing (Rosenberg 1971).
@@ -69,8 +71,8 @@ function phrase(out: Float32Array, start: number, length: number, random: Random
       sound = excitation;
     }
     const edge = Math.min(1, i / 800, (length - i) / 1600);
-    const swell = 0.45 + 0.55 * Math.sin(Math.PI * Math.min(1, part + 0.08));
-    out[start + i]! += Math.tanh(sound * 0.9) * 0.35 * edge * swell;
+    const swell = 0.1 + 0.9 * Math.sin(Math.PI * Math.min(1, part + 0.08));
+    out[start + i]! += Math.tanh(sound * 0.6) * 0.35 * edge * swell;
   }
 }
 
