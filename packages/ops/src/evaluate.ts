@@ -14,6 +14,7 @@ import {
   viewOf,
 } from "@pare/core";
 import { dtypeOf } from "./dtype-codes.ts";
+import { arrangements } from "./evaluate/arrange.ts";
 import { fromTensor, isKnown, type Nd, nd, numbersOf, toTensor } from "./evaluate/array.ts";
 import { attentions } from "./evaluate/attention.ts";
 import { bits } from "./evaluate/bits.ts";
@@ -27,7 +28,9 @@ import { recurrent } from "./evaluate/recurrent.ts";
 import { reductions } from "./evaluate/reduce.ts";
 import { resizing } from "./evaluate/resize.ts";
 import type { EvaluateRules } from "./evaluate/rule.ts";
+import { scatters } from "./evaluate/scatter.ts";
 import { shapes } from "./evaluate/shape.ts";
+import { signals } from "./evaluate/signal.ts";
 
 const rules: ReadonlyMap<string, EvaluateRules[string]> = new Map(
   Object.entries({
@@ -35,6 +38,9 @@ const rules: ReadonlyMap<string, EvaluateRules[string]> = new Map(
     ...casts,
     ...bits,
     ...attentions,
+    ...scatters,
+    ...arrangements,
+    ...signals,
     ...losses,
     ...reductions,
     ...shapes,
