@@ -5,6 +5,8 @@ import {
   type DType,
   failure,
   type Graph,
+  intAttribute,
+  intsAttribute,
   type Model,
   type Node,
   type ResidentTensor,
@@ -14,43 +16,9 @@ import {
   viewOf,
 } from "@pare/core";
 import { dtypeOf } from "./dtype-codes.ts";
-import { arrangements } from "./evaluate/arrange.ts";
-import { fromTensor, isKnown, type Nd, nd, numbersOf, toTensor } from "./evaluate/array.ts";
-import { attentions } from "./evaluate/attention.ts";
-import { bits } from "./evaluate/bits.ts";
-import { cast, casts } from "./evaluate/cast.ts";
-import { elementwise } from "./evaluate/elementwise.ts";
-import { linear } from "./evaluate/linear.ts";
-import { losses } from "./evaluate/loss.ts";
-import { normalizations } from "./evaluate/normalize.ts";
-import { quantization } from "./evaluate/quantization.ts";
-import { recurrent } from "./evaluate/recurrent.ts";
-import { reductions } from "./evaluate/reduce.ts";
-import { resizing } from "./evaluate/resize.ts";
-import type { EvaluateRules } from "./evaluate/rule.ts";
-import { scatters } from "./evaluate/scatter.ts";
-import { shapes } from "./evaluate/shape.ts";
-import { signals } from "./evaluate/signal.ts";
-
-const rules: ReadonlyMap<string, EvaluateRules[string]> = new Map(
-  Object.entries({
-    ...elementwise,
-    ...casts,
-    ...bits,
-    ...attentions,
-    ...scatters,
-    ...arrangements,
-    ...signals,
-    ...losses,
-    ...reductions,
-    ...shapes,
-    ...linear,
-    ...normalizations,
-    ...quantization,
-    ...resizing,
-    ...recurrent,
-  }),
-);
+import { fromTensor, isKnown, type Nd, nd, numbersOf, slice, stack, toTensor, wholeAxis } from "./evaluate/array.ts";
+import { cast } from "./evaluate/cast.ts";
+import { rules } from "./evaluate/rules.ts";
 
 /** Operators of the standard domain that are evaluated, control flow apart. */
 export const evaluatedOperators: ReadonlySet<string> = new Set(rules.keys());
@@ -187,6 +155,8 @@ function runNode(
         return inner(attribute(node, numbersOf(inputs[0]!)[0] ? "then_branch" : "else_branch", "graph")!, new Map());
       case "Loop":
         return loop(attribute(node, "body", "graph")!, inputs, inner);
+      case "Scan":
+        return scan(node, inputs, inner);
       default: {
         const rule = ruleFor(node, inputs);
         if (rule) return rule({ node, inputs });
@@ -231,4 +201,30 @@ function loop(body: Graph, inputs: readonly (Nd | undefined)[], run: (g: Graph, 
     );
   });
   return [...carried, ...stacked];
+}
+
+/** Runs a body along axes of its inputs, with state. (ONNX 1.22, Scan 9 and later.) */
+function scan(node: Node, inputs: readonly (Nd | undefined)[], run: (g: Graph, scope: Map<string, Nd>) => Nd[]): Nd[] {
+  const body = attribute(node, "body", "graph")!;
+  const count = intAttribute(node, "num_scan_inputs", 0);
+  const states = inputs.length - count;
+  const sequences = inputs.slice(states) as Nd[];
+  const list = (name: string, length: number) => intsAttribute(node, name) ?? new Array<number>(length).fill(0);
+  const axes = list("scan_input_axes", count).map((a, i) => wholeAxis(a, sequences[i]!.shape.length));
+  const backward = list("scan_input_directions", count);
+  const length = sequences[0]!.shape[axes[0]!]!;
+  let state = inputs.slice(0, states) as Nd[];
+  const scans: Nd[][] = Array.from({ length: body.outputs.length - states }, () => []);
+  const directions = list("scan_output_directions", scans.length);
+  for (let t = 0; t < length; t++) {
+    const slices = sequences.map((x, i) => slice(x, axes[i]!, backward[i] === 1 ? length - 1 - t : t));
+    const results = run(body, new Map(body.inputs.map((v, k) => [v.name, [...state, ...slices][k]!])));
+    state = results.slice(0, states);
+    scans.forEach((parts, k) => {
+      if (directions[k] === 1) parts.unshift(results[states + k]!);
+      else parts.push(results[states + k]!);
+    });
+  }
+  const outAxes = list("scan_output_axes", scans.length);
+  return [...state, ...scans.map((parts, k) => stack(parts, outAxes[k]!))];
 }

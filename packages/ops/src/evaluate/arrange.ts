@@ -163,6 +163,8 @@ const einsum: EvaluateRule = (call) => {
   const sizes = new Map<string, number>();
   for (const [i, letters] of operands.entries())
     for (const [k, l] of letters.entries()) sizes.set(l, Math.max(sizes.get(l) ?? 1, inputs[i]!.shape[k]!));
+  const summed = [...sizes.keys()].filter((l) => !result.includes(l));
+  const all = [...result, ...summed];
   // For each operand, how far one step of each letter goes; along an axis of one it does not.
   const steps = operands.map((letters, i) => {
     const strides = stridesOf(inputs[i]!.shape);

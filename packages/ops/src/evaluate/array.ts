@@ -147,3 +147,32 @@ export function gathered(a: Nd, shape: readonly number[], positions: ArrayLike<n
   for (let i = 0; i < data.length; i++) data[i] = a.data[positions[i]!]!;
   return { dtype: a.dtype, shape, data };
 }
+
+/** One index of an axis, which goes. */
+export function slice(x: Nd, axis: number, index: number): Nd {
+  const shape = x.shape.filter((_, k) => k !== axis);
+  const strides = stridesOf(x.shape);
+  const positions = new Int32Array(elementCount(shape));
+  const own = strides.filter((_, k) => k !== axis);
+  eachIndex(shape, (at, flat) => {
+    positions[flat] = at.reduce((sum, i, k) => sum + i * own[k]!, index * strides[axis]!);
+  });
+  return gathered(x, shape, positions);
+}
+
+/** Arrays of one shape along a new axis. */
+export function stack(parts: readonly Nd[], axis: number): Nd {
+  const [first] = parts;
+  if (!first) throw failure("ops/empty", "a loop that never ran has results of no shape");
+  const at = wholeAxis(axis, first.shape.length + 1);
+  const shape = [...first.shape.slice(0, at), parts.length, ...first.shape.slice(at)];
+  const data = newData(first.dtype, shape);
+  const inner = elementCount(first.shape.slice(at));
+  parts.forEach((part, i) => {
+    if (String(part.shape) !== String(first.shape))
+      throw failure("ops/shape", `[${part.shape}] cannot be stacked on [${first.shape}]`);
+    for (let k = 0; k < part.data.length; k++)
+      data[(Math.floor(k / inner) * parts.length + i) * inner + (k % inner)] = part.data[k]! as never;
+  });
+  return { dtype: first.dtype, shape, data };
+}

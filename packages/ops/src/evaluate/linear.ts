@@ -66,7 +66,7 @@ interface Window {
 }
 
 /** Sizes and padding by the definition of `auto_pad`, `pads` and `ceil_mode`. */
-function windowOf(call: Call, spatial: readonly number[], kernel: readonly number[]): Window {
+export function windowOf(call: Call, spatial: readonly number[], kernel: readonly number[]): Window {
   const rank = spatial.length;
   const strides = intList(call, "strides") ?? spatial.map(() => 1);
   const dilations = intList(call, "dilations") ?? spatial.map(() => 1);
@@ -97,7 +97,7 @@ function windowOf(call: Call, spatial: readonly number[], kernel: readonly numbe
 }
 
 /** Places in the image under the window at `position`: `visit(offset in the image, offset in the kernel)`; padding is left out. */
-function underWindow(
+export function underWindow(
   w: Window,
   spatial: readonly number[],
   position: readonly number[],
@@ -196,63 +196,9 @@ const convTranspose: EvaluateRule = (call) => {
   return [{ dtype: x.dtype, shape, data }];
 };
 
-/** Pools each channel: `f` gets the values under the window, and how many places it has with those in the padding. */
-const pool =
-  (f: (values: readonly number[], places: number, call: Call) => number): EvaluateRule =>
-  (call) => {
-    const x = input(call, 0);
-    const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
-    const window = windowOf(call, spatial, intList(call, "kernel_shape")!);
-    const [area, outArea] = [elementCount(spatial), elementCount(window.out)];
-    const shape = [batch, channels, ...window.out];
-    const data = newData("float64", shape) as Float64Array;
-    const image = numbersOf(x);
-    eachIndex(window.out, (position, at) => {
-      const places: number[] = [];
-      underWindow(window, spatial, position, (place) => places.push(place));
-      // Places that count as padding: beyond it, where ceil_mode lets a window hang over, there is nothing.
-      const padded = elementCount(
-        window.kernel.map((k, i) => {
-          const start = position[i]! * window.strides[i]! - window.begin[i]!;
-          return Array.from({ length: k }, (_, t) => start + t * window.dilations[i]!).filter((p) => p < window.end[i]!)
-            .length;
-        }),
-      );
-      for (let plane = 0; plane < batch * channels; plane++)
-        data[plane * outArea + at] = f(
-          places.map((p) => image[plane * area + p]!),
-          padded,
-          call,
-        );
-    });
-    return [{ dtype: x.dtype, shape, data }];
-  };
-
-const globalPool =
-  (f: (values: readonly number[]) => number): EvaluateRule =>
-  (call) => {
-    const x = input(call, 0);
-    const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
-    const area = elementCount(spatial);
-    const image = numbersOf(x);
-    const data = Float64Array.from({ length: batch * channels }, (_, p) =>
-      f(Array.from(image.subarray(p * area, (p + 1) * area))),
-    );
-    return [{ dtype: x.dtype, shape: [batch, channels, ...spatial.map(() => 1)], data }];
-  };
-
-const total = (values: readonly number[]) => values.reduce((s, v) => s + v, 0);
-const largest = (values: readonly number[]) => values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-
 export const linear: EvaluateRules = {
   MatMul: (call) => [matmul(input(call, 0), input(call, 1))],
   Gemm: gemm,
   Conv: (call) => [conv(call, input(call, 0), input(call, 1), call.inputs[2])],
   ConvTranspose: convTranspose,
-  MaxPool: pool(largest),
-  AveragePool: pool(
-    (values, places, call) => total(values) / (int(call, "count_include_pad", 0) === 1 ? places : values.length),
-  ),
-  GlobalAveragePool: globalPool((values) => total(values) / values.length),
-  GlobalMaxPool: globalPool(largest),
 };
