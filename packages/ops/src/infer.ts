@@ -1,97 +1,68 @@
-import { attribute, constantNodeValue, type DType, type GraphView, type Model, type Node, subgraphsOf, type ValueType, viewOf } from "@pare/core";
-import { dtypeOf } from "./dtype-codes.ts";
+import { type Dim, type GraphView, labelOf, type Model, type Node, operatorOf, type ValueType } from "@pare/core";
+import { type Fact, typeOfFact } from "./infer/rule.ts";
+import { hasRule, visitModel } from "./infer/visit.ts";
 
 /** Types of a model's values, as far as they can be known without running it. */
 export interface Types {
+  /** The type of a value that `view` sees, its own or one of the graphs around. */
   of(view: GraphView, name: string): ValueType | undefined;
+  /** Why element type or shape of a value are not wholly known, in a sentence; undefined where they are. */
+  reason(view: GraphView, name: string): string | undefined;
+  /**
+   * The elements of a small tensor of numbers, in row-major order, where something is known of them: what `Shape` gives and
+   * what is computed from it. Numbers, expressions, null for one that is not known.
+   */
+  constantInts(view: GraphView, name: string): readonly Dim[] | undefined;
 }
 
-/** Element types of all values: declared ones, those of weights, and what operators make of them. */
-export function inferTypes(model: Model): Types {
-  const known = new Map<GraphView, Map<string, ValueType>>();
-  const of = (view: GraphView, name: string): ValueType | undefined => {
+export interface InferOptions {
+  /** Shapes of graph inputs in the place of those that the model declares. */
+  readonly inputs?: ReadonlyMap<string, readonly Dim[]>;
+}
+
+/**
+ * Infers element types and shapes of all values, in subgraphs and functions too, by the rules of the ONNX operators of the
+ * IR's opset. Dimensions are numbers, expressions over the symbols of the graph's inputs (`2*N+1`; equal ones are equal
+ * strings; a symbol stands for at least 1) or null. What the model declares is used where the rules know less. Nothing is
+ * known of operators of other domains beyond what is declared. Never throws for what a model says.
+ * @example inferTypes(model, { inputs: new Map([["image", [1, 3, 224, 224]]]) }).of(viewOf(model).main, "logits")
+ */
+export function inferTypes(model: Model, options: InferOptions = {}): Types {
+  const known = visitModel(model, options.inputs ?? new Map());
+  const factOf = (view: GraphView, name: string): Fact | undefined => {
     const definer = view.definer(name);
-    return definer && (known.get(definer)?.get(name) ?? definer.info(name)?.type);
+    return definer && known.get(definer)?.get(name);
   };
-  const dtype = (view: GraphView, name: string | undefined): DType | undefined => {
-    const type = name ? of(view, name) : undefined;
-    return type?.kind === "tensor" ? type.dtype : undefined;
+  return {
+    of: (view, name) => typeOfFact(factOf(view, name)),
+    constantInts: (view, name) => factOf(view, name)?.values,
+    reason: (view, name) => explain(view, name, factOf),
   };
-  const visit = (view: GraphView) => {
-    const types = new Map<string, ValueType>();
-    known.set(view, types);
-    for (const [name, t] of view.graph.weights) types.set(name, { kind: "tensor", dtype: t.dtype, shape: t.shape });
-    for (const n of view.graph.nodes) {
-      const children = view.children.filter((c) => c.holder === n);
-      for (const child of children) visit(child);
-      const constant = constantNodeValue(n);
-      if (constant && n.outputs[0]) {
-        types.set(n.outputs[0], { kind: "tensor", dtype: constant.dtype, shape: constant.shape });
-        continue;
-      }
-      n.outputs.forEach((v, i) => {
-        if (v === "") return;
-        const found =
-          children.length > 0 ? fromBody(n, children, i, dtype) : dtypeOfOutput(n, i, (k) => dtype(view, n.inputs[k]));
-        const declared = view.graph.types.get(v)?.type;
-        if (found) types.set(v, { kind: "tensor", dtype: found, ...(declared?.kind === "tensor" && declared.shape ? { shape: declared.shape } : {}) });
-      });
-    }
-  };
-  for (const view of viewOf(model).graphs) if (!view.parent) visit(view);
-  return { of };
 }
 
-function fromBody(n: Node, children: readonly GraphView[], index: number, dtype: (view: GraphView, name: string) => DType | undefined): DType | undefined {
-  const body = children[0]!;
-  const output = body.graph.outputs[n.op === "Loop" ? index + 1 : index];
-  return output && dtype(body, output.name);
-}
+const isWhole = (f: Fact | undefined): boolean =>
+  f?.other !== undefined || (f?.dtype !== undefined && f.shape !== undefined && !f.shape.includes(null));
 
-function dtypeOfOutput(n: Node, index: number, input: (k: number) => DType | undefined): DType | undefined {
-  if (n.domain !== "" || !subgraphsOf(n).next().done) return undefined;
-  switch (n.op) {
-    case "Cast":
-      return dtypeOf(Number(attribute(n, "to", "int")));
-    case "CastLike":
-    case "DequantizeLinear":
-    case "Where":
-      return input(1);
-    case "QuantizeLinear":
-      return input(2) ?? dtypeOf(Number(attribute(n, "output_dtype", "int") ?? 2));
-    case "DynamicQuantizeLinear":
-      return index === 1 ? "float32" : "uint8";
-    case "ConstantOfShape":
-      return attribute(n, "value", "tensor")?.dtype ?? "float32";
-    case "OneHot":
-      return input(2);
-    case "Shape":
-    case "Size":
-    case "NonZero":
-    case "ArgMax":
-    case "ArgMin":
-    case "NonMaxSuppression":
-      return "int64";
-    case "TopK":
-    case "MaxPool":
-      return index === 0 ? input(0) : "int64";
-    case "Dropout":
-      return index === 0 ? input(0) : "bool";
-    case "LayerNormalization":
-      return index === 0 ? input(0) : "float32";
-    case "Equal":
-    case "Greater":
-    case "GreaterOrEqual":
-    case "Less":
-    case "LessOrEqual":
-    case "And":
-    case "Or":
-    case "Xor":
-    case "Not":
-    case "IsNaN":
-    case "IsInf":
-      return "bool";
-    default:
-      return input(0);
+/** Goes back to the first value of which less is known than of all that it is computed from. */
+function explain(
+  view: GraphView,
+  name: string,
+  factOf: (view: GraphView, name: string) => Fact | undefined,
+): string | undefined {
+  if (isWhole(factOf(view, name))) return undefined;
+  let at = name;
+  for (;;) {
+    const maker = view.definer(at)?.producer(at);
+    if (!maker) return `nothing says the shape of ${at}`;
+    const origin = hasRule(maker)
+      ? maker.inputs.find((v) => v !== "" && v !== at && !isWhole(factOf(view, v)))
+      : undefined;
+    if (origin === undefined) return because(maker);
+    at = origin;
   }
 }
+
+const because = (n: Node): string =>
+  hasRule(n)
+    ? `what ${labelOf(n)} (${n.op}) gives depends on values that are known only when it runs`
+    : `there is no rule for ${operatorOf(n)} (${labelOf(n)})`;

@@ -5,7 +5,7 @@
  */
 import type { Dim } from "@pare/core";
 import { parse } from "./dims-parse.ts";
-import { constant, constantOf, divide, extreme, type Poly, plus, polyText, times } from "./poly.ts";
+import { constant, constantOf, divide, extreme, minus, type Poly, plus, polyText, times } from "./poly.ts";
 
 const lift = (d: number | string): Poly | undefined =>
   typeof d === "string" ? parse(d) : Number.isSafeInteger(d) ? constant(d) : undefined;
@@ -29,7 +29,7 @@ const combine =
 export const add = combine((a, b) => a + b, plus);
 export const sub = combine(
   (a, b) => a - b,
-  (a, b) => plus(a, times(b, constant(-1))),
+  (a, b) => minus(a, b),
 );
 const product = combine((a, b) => a * b, times);
 /** The product; 0 whatever the other is when one is 0. */
@@ -60,3 +60,17 @@ export const substitute = (d: Dim, bindings: ReadonlyMap<string, Dim>): Dim =>
         }),
       )
     : d;
+
+/** 1, 0 or -1 where the difference has that sign whatever the symbols are. */
+export function compare(a: Dim, b: Dim): number | undefined {
+  const difference = sub(a, b);
+  if (typeof difference === "number") return Math.sign(difference);
+  if (difference === null) return undefined;
+  if (max(difference, 1) === difference) return 1;
+  return min(difference, -1) === difference ? -1 : undefined;
+}
+
+/** Whether it is at least 0 whatever the symbols are. */
+export const isNatural = (d: Dim): boolean => d !== null && max(d, 0) === d;
+
+export const clamp = (d: Dim, low: Dim, high: Dim): Dim => min(max(d, low), high);

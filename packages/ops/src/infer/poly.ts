@@ -49,7 +49,7 @@ export const times = (p: Poly, q: Poly): Poly | undefined =>
       );
 
 const scale = (p: Poly, factor: number) => times(p, constant(factor));
-const minus = (p: Poly, q: Poly): Poly | undefined => {
+export const minus = (p: Poly, q: Poly): Poly | undefined => {
   const negated = scale(q, -1);
   return negated && plus(p, negated);
 };
