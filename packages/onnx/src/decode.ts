@@ -199,24 +199,24 @@ function decodeValue(r: Reader, field: Field, m: Draft, wire: number, end: numbe
     case "bytes": {
       if (wire !== 2) return false;
       const span = take(r, lengthOf(r, end));
-      spend(r, 64 + span.length);
+      spend(r, 64 + 2 * span.length);
       set(field, m, type === "string" ? textOf(span) : span.slice());
       return true;
     }
     case "int32":
     case "int64": {
-      const one = type === "int32" ? int32 : signed;
+      const read = (until: number) => {
+        const value = type === "int32" ? int32(r, until) : signed(r, until);
+        spend(r, typeof value === "number" && Math.abs(value) < 2 ** 30 ? 8 : 40);
+        set(field, m, value);
+      };
       if (wire === 0) {
-        spend(r, 8);
-        set(field, m, one(r, end));
+        read(end);
         return true;
       }
       if (wire !== 2 || !field.repeated) return false;
       const until = lengthOf(r, end) + r.pos;
-      while (r.pos < until) {
-        spend(r, 8);
-        set(field, m, one(r, until));
-      }
+      while (r.pos < until) read(until);
       return true;
     }
     case "float":

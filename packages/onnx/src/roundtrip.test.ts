@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { decode } from "./decode.ts";
 import { encode } from "./encode.ts";
 import { type Field, type Message, type MessageName, type Plan, planOf, proto } from "./proto.ts";
-import { bytesOfMessage, fileLike, richDocument, varint } from "./test/fixtures.ts";
+import { bytesOfMessage, fileLike, richDocument, sameBytes, varint } from "./test/fixtures.ts";
 import { bytesOfText, textOf } from "./text.ts";
 
 const int64 = fc
@@ -114,6 +114,13 @@ test("text that is not UTF-8 comes back byte for byte", async () => {
     }),
     { numRuns: 300, seed: 3 },
   );
+});
+
+test("a megabyte of it is no matter of seconds", () => {
+  const raw = Uint8Array.from({ length: 1 << 20 }, (_, i) => (i % 3 === 0 ? 0xc3 : i % 3 === 1 ? 0xa9 : 0xff));
+  const text = textOf(raw);
+  expect(text.slice(0, 4)).toBe("é\udcffé\udcff");
+  expect(sameBytes(bytesOfText(text), raw)).toBe(true);
 });
 
 test("the same document gives the same bytes, from memory or a file, whatever was loaded at once", async () => {

@@ -20,24 +20,51 @@ export function textOf(bytes: Uint8Array): string {
 
 function escaped(bytes: Uint8Array): string {
   const parts: string[] = [];
+  let units: number[] = [];
   for (let i = 0; i < bytes.length; ) {
-    const b = bytes[i]!;
-    const length = b < 0x80 ? 1 : b < 0xe0 ? 2 : b < 0xf0 ? 3 : 4;
-    const char = i + length <= bytes.length ? utf8(bytes.subarray(i, i + length)) : undefined;
-    parts.push(char ?? String.fromCharCode(0xdc00 + b));
-    i += char === undefined ? 1 : length;
+    const length = sequence(bytes, i);
+    const first = bytes[i]!;
+    if (length < 2) units.push(length === 1 ? first : 0xdc00 + first);
+    else {
+      let code = first & (0xff >> (length + 1));
+      for (let k = 1; k < length; k++) code = (code << 6) | (bytes[i + k]! & 0x3f);
+      if (code < 0x10000) units.push(code);
+      else units.push(0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
+    }
+    i += length || 1;
+    if (units.length > 8000) {
+      parts.push(String.fromCharCode(...units));
+      units = [];
+    }
   }
-  return parts.join("");
+  return parts.join("") + String.fromCharCode(...units);
+}
+
+/** Bytes of the character at `i`, 0 where there is none (The Unicode Standard, table 3-7). */
+function sequence(bytes: Uint8Array, i: number): number {
+  const first = bytes[i]!;
+  if (first < 0x80) return 1;
+  const length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const lowest = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
+  const highest = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
+  for (let k = 1; k < length; k++) {
+    const b = bytes[i + k];
+    if (b === undefined || b < (k === 1 ? lowest : 0x80) || b > (k === 1 ? highest : 0xbf)) return 0;
+  }
+  return length;
 }
 
 /** The inverse of {@link textOf}. */
 export function bytesOfText(text: string): Uint8Array {
   if (!/\p{Surrogate}/u.test(text)) return encoder.encode(text);
-  const bytes: number[] = [];
-  for (const char of text) {
-    const code = char.charCodeAt(0);
-    if (char.length === 1 && code >= 0xdc80 && code <= 0xdcff) bytes.push(code - 0xdc00);
-    else bytes.push(...encoder.encode(char));
+  const out = new Uint8Array(3 * text.length);
+  let size = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.codePointAt(i)!;
+    if (code > 0xffff) i++;
+    if (code < 0x80) out[size++] = code;
+    else if (code >= 0xdc80 && code <= 0xdcff) out[size++] = code - 0xdc00;
+    else size += encoder.encodeInto(String.fromCodePoint(code), out.subarray(size)).written;
   }
-  return new Uint8Array(bytes);
+  return out.slice(0, size);
 }
