@@ -1,4 +1,5 @@
 import { definePass, deriveTensor, edit, elementsOf, PASS_API_VERSION, type Tensor } from "@pare/core";
+import { absSum, countZeros, zeroBelow } from "@pare/ops/kernels";
 import { weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 
@@ -40,20 +41,12 @@ function pruneTensor(source: Tensor<"float32">, ratio: number): Tensor<"float32"
       let sum = 0;
       let count = 0;
       for await (const { data } of chunks) {
-        for (let i = 0; i < data.length; i++) sum += Math.abs(data[i]!);
+        sum += absSum(data);
         count += data.length;
       }
       return count === 0 ? 0 : (ratio * sum) / count;
     },
-    map(data, limit) {
-      const kept = new Float32Array(data.length);
-      for (let i = 0; i < data.length; i++) {
-        const v = data[i]!;
-        // Written so that NaN is kept: what is broken stays visible.
-        kept[i] = Math.abs(v) < limit ? 0 : v;
-      }
-      return kept;
-    },
+    map: (data, limit) => zeroBelow(data, limit),
   });
 }
 
@@ -62,7 +55,7 @@ export async function sparsityOf(t: Tensor<"float32">, signal?: AbortSignal): Pr
   let zeros = 0;
   let count = 0;
   for await (const { data } of elementsOf(t, signal)) {
-    for (let i = 0; i < data.length; i++) if (data[i] === 0) zeros++;
+    zeros += countZeros(data);
     count += data.length;
   }
   return count === 0 ? 0 : zeros / count;

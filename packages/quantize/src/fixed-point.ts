@@ -10,9 +10,9 @@ import {
   tensor,
   type Weight,
 } from "@pare/core";
+import { type CodeFormat, codeFormats, fixedStatistics, toCodes } from "@pare/ops/kernels";
 import { weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
-import { type CodeFormat, codeFormats, quantizePiece, ROUND } from "./affine.ts";
 import { encodeWeight } from "./encode.ts";
 import { layoutOf } from "./layout.ts";
 import { scopeOptions } from "./options.ts";
@@ -61,7 +61,7 @@ export const fixedPoint = definePass({
         const stored = deriveTensor(source, {
           key: `fixed@1:${bits},${format}`,
           dtype: format,
-          map: (data, _, start) => quantizePiece(format, layout, affine, data, start),
+          map: (data, _, start) => toCodes(format, data, layout.runs(start, data.length), affine),
         });
         const tensors = [
           { suffix: "quantized", tensor: stored },
@@ -96,35 +96,17 @@ interface Codes {
 }
 
 async function codesOf(chunks: Chunks<"float32">, bits: number, width: CodeFormat | "auto"): Promise<Codes> {
-  const factor = 2 ** bits;
-  const beyond = new Map(formats.map((f) => [f, 0]));
-  let least = 0;
-  let largest = 0;
-  let notFinite = 0;
-  let signal = 0;
-  let noise = 0;
+  const limits = codeFormats[width === "auto" ? "int32" : width];
+  const sum = { least: 0, largest: 0, saturated: 0, notFinite: 0, signal: 0, noise: 0 };
   for await (const { data } of chunks) {
-    for (let i = 0; i < data.length; i++) {
-      const v = data[i]!;
-      const code = v * factor + ROUND - ROUND;
-      if (code < least) least = code;
-      else if (code > largest) largest = code;
-      else if (!(Math.abs(v) < Number.POSITIVE_INFINITY)) notFinite++;
-      signal += v * v;
-      noise += (v - code / factor) ** 2;
-    }
-    for (const format of formats) {
-      const { min, max } = codeFormats[format];
-      if (least >= min && largest <= max) continue;
-      let n = 0;
-      for (let i = 0; i < data.length; i++) {
-        const code = data[i]! * factor + ROUND - ROUND;
-        if (code < min || code > max) n++;
-      }
-      beyond.set(format, beyond.get(format)! + n);
-    }
+    const piece = fixedStatistics(data, 2 ** bits, limits.min, limits.max);
+    sum.least = Math.min(sum.least, piece.least);
+    sum.largest = Math.max(sum.largest, piece.largest);
+    sum.saturated += piece.beyond;
+    sum.notFinite += piece.notFinite;
+    sum.signal += piece.signal;
+    sum.noise += piece.noise;
   }
-  const fits = formats.find((f) => beyond.get(f) === 0) ?? "int32";
-  const format = width === "auto" ? fits : width;
-  return { format, largest: Math.max(-least, largest), saturated: beyond.get(format)!, notFinite, signal, noise };
+  const fits = formats.find((f) => codeFormats[f].min <= sum.least && sum.largest <= codeFormats[f].max) ?? "int32";
+  return { ...sum, format: width === "auto" ? fits : width, largest: Math.max(-sum.least, sum.largest) };
 }

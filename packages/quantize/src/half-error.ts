@@ -1,5 +1,5 @@
 import type { Chunks } from "@pare/core";
-import { float16ToFloat32, float32ToFloat16 } from "@pare/ops/numeric";
+import { halfStatistics } from "@pare/ops/kernels";
 
 /** Largest finite float16, and smallest that keeps all 11 bits. (IEEE 754-2019, binary16.) */
 export const HALF_MAX = 65504;
@@ -21,15 +21,11 @@ export async function halfError(chunks: Chunks<"float32">): Promise<HalfError> {
   let signal = 0;
   let noise = 0;
   for await (const { data } of chunks) {
-    const back = float16ToFloat32(float32ToFloat16(data));
-    for (let i = 0; i < data.length; i++) {
-      const v = data[i]!;
-      const magnitude = Math.abs(v);
-      if (magnitude > largest) largest = magnitude;
-      if (!(Math.abs(back[i]!) < Number.POSITIVE_INFINITY)) overflow++;
-      signal += v * v;
-      noise += (v - back[i]!) ** 2;
-    }
+    const piece = halfStatistics(data);
+    overflow += piece.overflow;
+    largest = Math.max(largest, piece.largest);
+    signal += piece.signal;
+    noise += piece.noise;
   }
   return { overflow, largest, sqnrDb: noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise) };
 }

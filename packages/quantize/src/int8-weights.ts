@@ -12,9 +12,10 @@ import {
   node,
   PASS_API_VERSION,
 } from "@pare/core";
+import { toCodes } from "@pare/ops/kernels";
 import { type Candidate, channelAxis, reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
-import { affineOf, quantizePiece, rangesOf } from "./affine.ts";
+import { affineOf, rangesOf } from "./affine.ts";
 import { encodeWeight } from "./encode.ts";
 import { type Granularity, layoutOf } from "./layout.ts";
 import { scopeOptions } from "./options.ts";
@@ -76,7 +77,7 @@ function encode(
     key,
     dtype: "int8",
     prepare: (_, signal) => affine(signal),
-    map: (data, a, start) => quantizePiece("int8", layout, a, data, start),
+    map: (data, a, start) => toCodes("int8", data, layout.runs(start, data.length), a),
   });
   const scale = computedTensor({
     dtype: "float32",

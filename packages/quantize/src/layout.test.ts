@@ -43,9 +43,9 @@ describe("layoutOf", () => {
         const got: number[] = [];
         for (let start = 0; start < expected.length; start += piece) {
           const count = Math.min(piece, expected.length - start);
-          layout.runs(start, count, (from, to, group, step) => {
+          layout.runs(start, count)((from, to, group, width, offset) => {
             expect(from).toBe(got.length - start);
-            for (let i = from; i < to; i++) got.push(group + step * (i - from));
+            for (let i = 0; i < to - from; i++) got.push(group + ((offset + i) % width));
           });
         }
         expect(got).toEqual(expected);

@@ -1,3 +1,5 @@
+import type { Runs } from "@pare/ops/kernels";
+
 /** How the elements of a weight share scales: the whole tensor, each index of an axis, or blocks along an axis. */
 export type Granularity =
   | { readonly kind: "tensor" }
@@ -9,17 +11,14 @@ export interface Layout {
   readonly groups: number;
   /** Shape of the tensor of scales, as DequantizeLinear wants it. */
   readonly scaleShape: readonly number[];
-  /**
-   * Calls `visit(from, to, group, step)` for runs of elements `start + from` to `start + to` of the whole tensor: the
-   * first is of `group`, each next one of a group `step` (0 or 1) further.
-   */
-  runs(start: number, count: number, visit: (from: number, to: number, group: number, step: 0 | 1) => void): void;
+  /** The groups of `count` elements from `start` of the whole tensor. */
+  runs(start: number, count: number): Runs;
 }
 
 /** @throws nothing: the axis must be one of the shape's. */
 export function layoutOf(shape: readonly number[], g: Granularity): Layout {
   if (g.kind === "tensor")
-    return { groups: 1, scaleShape: [], runs: (_, count, visit) => visit(0, count, 0, 0) };
+    return { groups: 1, scaleShape: [], runs: (_, count) => (visit) => visit(0, count, 0, 1, 0) };
   const { axis } = g;
   const length = shape[axis]!;
   const inner = shape.slice(axis + 1).reduce((n, d) => n * d, 1);
@@ -27,15 +26,12 @@ export function layoutOf(shape: readonly number[], g: Granularity): Layout {
     return {
       groups: length,
       scaleShape: [length],
-      runs(start, count, visit) {
-        // With nothing after the axis, neighbours are of neighbouring channels: one run goes through all of them.
-        const step = inner === 1 ? 1 : 0;
-        const run = step ? length : inner;
-        for (let from = 0; from < count; ) {
-          const at = start + from;
-          const to = Math.min(count, from + run - (at % run));
-          visit(from, to, step ? at % length : Math.floor(at / inner) % length, step);
-          from = to;
+      runs: (start, count) => (visit) => {
+        if (inner === 1) return visit(0, count, 0, length, start % length);
+        let channel = Math.floor(start / inner) % length;
+        for (let from = 0, to = inner - (start % inner); from < count; from = to, to += inner) {
+          visit(from, Math.min(count, to), channel, 1, 0);
+          if (++channel === length) channel = 0;
         }
       },
     };
@@ -44,17 +40,17 @@ export function layoutOf(shape: readonly number[], g: Granularity): Layout {
   return {
     groups: outer * blocks * inner,
     scaleShape: shape.map((d, i) => (i === axis ? blocks : d)),
-    runs(start, count, visit) {
-      const step = inner === 1 ? 0 : 1;
-      for (let from = 0; from < count; ) {
-        const at = start + from;
-        const row = Math.floor(at / inner);
-        const index = row % length;
-        const rest = step ? inner - (at % inner) : Math.min(g.size - (index % g.size), length - index);
-        const to = Math.min(count, from + rest);
-        const block = Math.floor(row / length) * blocks + Math.floor(index / g.size);
-        visit(from, to, step ? block * inner + (at % inner) : block, step);
+    runs: (start, count) => (visit) => {
+      const row = Math.floor(start / inner);
+      let index = row % length;
+      let block = Math.floor(row / length) * blocks + Math.floor(index / g.size);
+      let offset = start % inner;
+      for (let from = 0; from < count; block++, offset = 0) {
+        const rows = Math.min(g.size - (index % g.size), length - index);
+        const to = Math.min(count, from + rows * inner - offset);
+        visit(from, to, block * inner, inner, offset);
         from = to;
+        index = (index + rows) % length;
       }
     },
   };

@@ -1,0 +1,2 @@
+/** The text of kernels.gen.ts, compiled from kernels.wat. */
+export function generated(): Promise<string>;
