@@ -19,6 +19,7 @@ export type Bare<R extends RunRequest> = Omit<R, "feeds"> & { readonly feeds: re
 export type Reply = { readonly ok: unknown } | { readonly error: readonly Diagnostic[] };
 
 const PIPE = 3;
+const LARGE = 32 << 20;
 const folder = process.argv[2];
 
 /** Fills `target`; false at the end of the stream. */
@@ -123,9 +124,17 @@ new Worker(
   { eval: true, workerData: { parent: process.ppid, folder } },
 ).unref();
 
-for (let frame: Frame | undefined; (frame = readFrame()); ) {
+/** Reads, answers, and gives the number of bytes that went through; undefined at the end. */
+async function serve(): Promise<number | undefined> {
+  const frame = readFrame();
+  if (!frame) return undefined;
   const reply = await answer(frame).catch((error): Frame => ({ body: { error: diagnosticsOf(error) }, parts: [] }));
   writeFrame(reply);
+  return [...frame.parts, ...reply.parts].reduce((n, p) => n + p.byteLength, 0);
 }
+
+for (let bytes: number | undefined; (bytes = await serve()) !== undefined; )
+  // Tensors are outside of the heap: the collector would let several runs of large ones pile up.
+  if (bytes > LARGE) globalThis.gc?.();
 if (folder) rmSync(folder, { recursive: true, force: true });
 process.kill(process.pid, "SIGKILL");

@@ -25,7 +25,7 @@ export function isolatedEngine(modulePath: string, folder: string | undefined): 
     throw failure("ort/no-child", `the engine's script is not at ${script}`, {
       hint: "If you bundle your program, leave @pare/runtime-ort out of the bundle; or use ort({ isolate: false }).",
     });
-  const child = spawn(process.execPath, [script, ...(folder === undefined ? [] : [folder])], {
+  const child = spawn(process.execPath, ["--expose-gc", script, ...(folder === undefined ? [] : [folder])], {
     stdio: ["ignore", "ignore", "pipe", "pipe"],
     env: {
       ...Object.fromEntries(Object.entries(process.env).filter(([name]) => inherited.test(name))),

@@ -189,12 +189,15 @@ async function program(rest: string, kill?: NodeJS.Signals) {
   const parent = spawn(process.execPath, ["--input-type=module", "-e", script], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const out = await new Promise<string>((done) => parent.stdout.once("data", (d) => done(String(d))));
+  const out = await new Promise<string>((done, fail) => {
+    parent.stdout.once("data", (d) => done(String(d)));
+    parent.once("exit", (code) => fail(new Error(`the program ended with ${code} before it had a session`)));
+  });
   if (kill) {
     await soon();
     parent.kill(kill);
   }
-  await new Promise((done) => parent.once("close", done));
+  if (parent.exitCode === null && parent.signalCode === null) await new Promise((done) => parent.once("exit", done));
   const [pid, folder] = out.split(" ");
   return { pid: Number(pid), folder: folder! };
 }

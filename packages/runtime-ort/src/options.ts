@@ -13,7 +13,7 @@ export interface OrtOptions {
   readonly threads?: number;
   /** ONNX Runtime's execution providers in order of preference. Default: its own. */
   readonly executionProviders?: readonly (string | Readonly<Record<string, unknown>>)[];
-  /** How far ONNX Runtime rewrites the graph. Default `all`. */
+  /** How far ONNX Runtime rewrites the graph. Default `all`; runs that return taps take the graph as it is written. */
   readonly graphOptimization?: "disabled" | "basic" | "extended" | "layout" | "all";
   /** More of ONNX Runtime's session options, as JSON. */
   readonly sessionOptions?: Readonly<Record<string, unknown>>;

@@ -100,7 +100,7 @@ export async function openSession(parts: SessionParts): Promise<OrtSession> {
     const key = selected.map((t) => taps.indexOf(t)).join();
     const id = ids.get(key) ?? `slice${ids.size}`;
     ids.set(key, id);
-    return { id, make: () => tapped!.patch(new Set(selected)) };
+    return { id, make: () => tapped!.patch(selected) };
   };
   const declared = (symbols: ReadonlyMap<string, number>) => new Map(taps.map((t) => [t, declaredSize(t, symbols)]));
   const needsProbe = (symbols: ReadonlyMap<string, number>) => [...declared(symbols).values()].includes(undefined);
@@ -180,7 +180,9 @@ export async function openSession(parts: SessionParts): Promise<OrtSession> {
     await end();
     // A read that ignores the signal may go on; what it still writes goes when it is done.
     const over = turn(async () => {}, { end });
-    await Promise.race([over, new Promise((done) => setTimeout(done, 500))]);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([over, new Promise((done) => (timer = setTimeout(done, 500)))]);
+    clearTimeout(timer);
     await parts.dispose();
     over.then(parts.dispose).catch(() => {});
     throw error;

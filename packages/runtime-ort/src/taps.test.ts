@@ -14,7 +14,8 @@ const image = (size: number) =>
     [1, 3, size, size],
     Float32Array.from({ length: 3 * size * size }, (_, i) => Math.cos(i * 0.37)),
   );
-const bytesIn = (values: Values) => new Map(Object.entries(values).map(([name, t]) => [name, Buffer.from(t.bytes)]));
+const bytesIn = (values: Values) =>
+  new Map(Object.entries(values).map(([name, t]) => [name, Buffer.from(t.bytes).toString("base64")]));
 const sizeOf = (values: Values) => Object.values(values).reduce((n, t) => n + t.byteLength, 0);
 
 describe.each([true, false])("isolate: %s", (isolate) => {

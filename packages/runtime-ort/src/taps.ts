@@ -1,4 +1,4 @@
-import { byteLengthOf, type DType, failure, type Model, tensor, type ValueInfo, viewOf } from "@pare/core";
+import { byteLengthOf, type DType, failure, type Model, type ValueInfo, viewOf } from "@pare/core";
 import { encode } from "@pare/onnx";
 import { dtypeFailure, isCarried } from "./local.ts";
 
@@ -14,10 +14,9 @@ export interface Tapping {
   readonly taps: readonly Tap[];
   /**
    * What, put behind the bytes of the model, makes the `selected` taps outputs: protobuf merges messages that follow
-   * each other, so that the weights stay where they are. The other taps get a reader that costs next to nothing: the
-   * engine then fuses the same operators whichever taps are selected, and each gives the same value.
+   * each other, so that the weights stay where they are.
    */
-  patch(selected: ReadonlySet<Tap>): Uint8Array;
+  patch(selected: readonly Tap[]): Uint8Array;
   /** Selects none; instead each tap's shape is an output. */
   readonly probe: { readonly patch: () => Uint8Array; readonly outputs: readonly string[] };
 }
@@ -49,58 +48,31 @@ export function tapping(model: Model, names: readonly string[]): Tapping {
       return { name, info, output: order.has(name) || view.isOutput(name) ? name : `${prefix}.tap${i}` };
     });
 
-  const opset = model.opsets.get("") ?? model.opsets.get("ai.onnx");
-  const ints = (name: string, value: number) => {
-    const { bytes: raw_data } = tensor("int64", [1], [value]);
-    return { name, dims: [1], data_type: 7, raw_data };
-  };
-  const op = (op_type: string, input: string[], output: string, attribute: object[] = []) => ({
-    op_type,
-    input,
-    output: [output],
-    ...(attribute.length > 0 ? { attribute } : {}),
-  });
-  const attribute = (name: string, value: number) => ({ name, type: 7, ints: [value] });
-
-  const build = (selected: (tap: Tap) => boolean, shapes: boolean): Uint8Array => {
-    const node: object[] = [];
-    const output: object[] = [];
-    const [flat, zero, one] = [`${prefix}.flat`, `${prefix}.zero`, `${prefix}.one`];
-    taps.forEach((tap, i) => {
-      if (shapes) {
-        node.push(op("Shape", [tap.name], `${prefix}.shape${i}`));
-        output.push({ name: `${prefix}.shape${i}` });
+  const build = (selected: readonly Tap[], shapes: boolean): Uint8Array => {
+    const nodes = selected
+      .filter((tap) => tap.output !== tap.name)
+      .map((tap) => ({ op_type: "Identity", input: [tap.name], output: [tap.output] }));
+    const outputs = selected.map((tap) => tap.output).filter((name) => !view.isOutput(name));
+    // The engine goes from the last leaf back: it takes the shape of the first value first, and need not keep it.
+    if (shapes)
+      for (const [i, tap] of [...taps.entries()].reverse()) {
+        nodes.push({ op_type: "Shape", input: [tap.name], output: [shapeOutput(i)] });
+        outputs.push(shapeOutput(i));
       }
-      if (view.isOutput(tap.name)) return;
-      if (tap.output !== tap.name) {
-        if (!selected(tap)) return;
-        node.push(op("Identity", [tap.name], tap.output));
-        output.push({ name: tap.output });
-      } else if (selected(tap)) output.push({ name: tap.name });
-      else {
-        node.push(op("Reshape", [tap.name, flat], `${prefix}.flat${i}`));
-        node.push(
-          opset === undefined || opset >= 10
-            ? op("Slice", [`${prefix}.flat${i}`, zero, one], `${prefix}.first${i}`)
-            : op("Slice", [`${prefix}.flat${i}`], `${prefix}.first${i}`, [
-                attribute("starts", 0),
-                attribute("ends", 1),
-              ]),
-        );
-        output.push({ name: `${prefix}.first${i}` });
-      }
-    });
-    const initializer = node.length > 0 ? [ints(flat, -1), ints(zero, 0), ints(one, 1)] : [];
-    const { pieces } = encode("ModelProto", {
-      graph: { node, output, initializer },
-      ...(opset === undefined ? { opset_import: [{ version: 17 }] } : {}),
-    });
-    return concat(pieces);
+    // Operators of the standard domain need its opset, which a model of other domains may not name.
+    const standard = model.opsets.has("") || model.opsets.has("ai.onnx");
+    return concat(
+      encode("ModelProto", {
+        graph: { node: nodes, output: outputs.map((name) => ({ name })) },
+        ...(standard ? {} : { opset_import: [{ version: 17 }] }),
+      }).pieces,
+    );
   };
+  const shapeOutput = (i: number) => `${prefix}.shape${i}`;
   return {
     taps,
-    patch: (selected) => build((tap) => selected.has(tap), false),
-    probe: { patch: () => build(() => false, true), outputs: taps.map((_, i) => `${prefix}.shape${i}`) },
+    patch: (selected) => build(selected, false),
+    probe: { patch: () => build([], true), outputs: taps.map((_, i) => shapeOutput(i)) },
   };
 }
 

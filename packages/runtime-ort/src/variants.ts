@@ -20,6 +20,13 @@ export const withInputs = (model: Model, fed: ReadonlySet<string>): Model =>
     for (const name of fed) e.removeWeight(e.view.main, name);
   });
 
+/**
+ * With taps the engine runs the graph as it is written: what it fuses depends on what is an output, so that values would
+ * differ in their last bits with the taps beside them. Nor does it keep the memory of a run for the next one, as each
+ * variant would have its own.
+ */
+const plain: EngineOptions = { graphOptimizationLevel: "disabled", enableCpuMemArena: false };
+
 /** The variants of a model that an engine has open, at most as many as their weights fit in `budget`. */
 export function openVariants(engine: Engine, options: EngineOptions, budget: number) {
   const opened = new Map<string, Opened>();
@@ -37,7 +44,7 @@ export function openVariants(engine: Engine, options: EngineOptions, budget: num
     }
     const location = await stored.variant(id, patch);
     stop.throwIfAborted();
-    const now = await engine.open(id, location, options);
+    const now = await engine.open(id, location, patch ? { ...options, ...plain } : options);
     opened.set(id, now);
     return now;
   };
