@@ -5,7 +5,7 @@
  */
 import type { Dim } from "@pare/core";
 import { parse } from "./dims-parse.ts";
-import { constant, constantOf, divide, extreme, minus, type Poly, plus, polyText, times } from "./poly.ts";
+import { constant, constantOf, divide, extreme, least, minus, type Poly, plus, polyText, times } from "./poly.ts";
 
 const lift = (d: number | string): Poly | undefined =>
   typeof d === "string" ? parse(d) : Number.isSafeInteger(d) ? constant(d) : undefined;
@@ -66,11 +66,17 @@ export function compare(a: Dim, b: Dim): number | undefined {
   const difference = sub(a, b);
   if (typeof difference === "number") return Math.sign(difference);
   if (difference === null) return undefined;
-  if (max(difference, 1) === difference) return 1;
-  return min(difference, -1) === difference ? -1 : undefined;
+  if (leastOf(difference) > 0) return 1;
+  return leastOf(sub(b, a)) > 0 ? -1 : undefined;
 }
 
 /** Whether it is at least 0 whatever the symbols are. */
-export const isNatural = (d: Dim): boolean => d !== null && max(d, 0) === d;
+export const isNatural = (d: Dim): boolean => leastOf(d) >= 0;
 
 export const clamp = (d: Dim, low: Dim, high: Dim): Dim => min(max(d, low), high);
+
+/** The least that a dimension can be; minus infinity where that is not known. */
+export function leastOf(d: Dim): number {
+  const p = d === null ? undefined : lift(d);
+  return p ? least(p) : Number.NEGATIVE_INFINITY;
+}

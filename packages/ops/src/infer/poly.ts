@@ -109,43 +109,68 @@ function nested(p: Poly, b: number): Poly | undefined {
   const terms = [...p.values()].filter((t) => t.atoms.length > 0);
   const [only] = terms;
   if (terms.length !== 1 || only!.coefficient !== 1 || only!.atoms.length !== 1) return undefined;
-  const known = floors.get(only!.atoms[0]!);
-  const a = known && constantOf(known.by);
+  const known = made.get(only!.atoms[0]!);
+  const a = known?.name === "floor" ? constantOf(known.of[1]) : undefined;
   if (!known || a === undefined) return undefined;
-  const x = plus(known.of, constant(a * (p.get("")?.coefficient ?? 0)));
+  const x = plus(known.of[0], constant(a * (p.get("")?.coefficient ?? 0)));
   return x && divideByNumber(x, a * b);
 }
 
-/** What stands in the atoms that were made; bounded, since it only saves looking into their texts. */
-const floors = new Map<string, { readonly of: Poly; readonly by: Poly }>();
+/**
+ * What stands in the atoms that were made, by their texts, so that nobody need read these again. Every polynomial comes
+ * from a text a moment ago; beyond the bound only normal forms of nested quotients would be less simple.
+ */
+const made = new Map<string, { readonly name: "floor" | "max" | "min"; readonly of: readonly [Poly, Poly] }>();
+
+function remember(text: string, name: "floor" | "max" | "min", p: Poly, q: Poly): Poly | undefined {
+  if (text.length > MOST_TEXT) return undefined;
+  if (made.size > 10_000) made.clear();
+  made.set(text, { name, of: [p, q] });
+  return atom(text);
+}
 
 function floorAtom(p: Poly, q: Poly): Poly | undefined {
   const [num, den] = [polyText(p), polyText(q)];
   const text = `floor(${p.size > 1 ? `(${num})` : num}/${/^[\w.]+$/.test(den) ? den : `(${den})`})`;
-  if (text.length > MOST_TEXT) return undefined;
-  if (floors.size > 10_000) floors.clear();
-  floors.set(text, { of: p, by: q });
-  return atom(text);
+  return remember(text, "floor", p, q);
 }
 
-/** The least that a polynomial can be: symbols are at least 1, what is rounded at least 0. */
-function least(p: Poly): number {
+/** The least that a polynomial can be; symbols are at least 1. */
+export function least(p: Poly): number {
   let sum = 0;
   for (const { coefficient, atoms } of p.values()) {
-    if (atoms.length === 0) sum += coefficient;
-    else if (coefficient < 0) return Number.NEGATIVE_INFINITY;
-    else if (!atoms.some((a) => a.endsWith(")"))) sum += coefficient;
-    else if (atoms.some((a) => a.startsWith("min"))) return Number.NEGATIVE_INFINITY;
+    const bounds = atoms.map(leastAtom);
+    if (bounds.some((b) => b < 0) || (atoms.length > 0 && coefficient < 0)) return Number.NEGATIVE_INFINITY;
+    sum += bounds.reduce((product, b) => product * b, coefficient);
   }
   return sum;
+}
+
+function leastAtom(text: string): number {
+  if (!text.endsWith(")")) return 1;
+  const known = made.get(text);
+  if (!known) return Number.NEGATIVE_INFINITY;
+  const [p, q] = known.of;
+  switch (known.name) {
+    case "floor": {
+      const by = constantOf(q);
+      if (by !== undefined) return Math.floor(least(p) / by);
+      return least(p) >= 0 && least(q) > 0 ? 0 : Number.NEGATIVE_INFINITY;
+    }
+    case "max":
+      return Math.max(least(p), least(q));
+    case "min":
+      return Math.min(least(p), least(q));
+    default:
+      return known.name satisfies never;
+  }
 }
 
 export function extreme(name: "max" | "min", p: Poly, q: Poly): Poly | undefined {
   const [difference, other] = [minus(p, q), minus(q, p)];
   if (difference && least(difference) >= 0) return name === "max" ? p : q;
   if (other && least(other) >= 0) return name === "max" ? q : p;
-  const text = `${name}(${[polyText(p), polyText(q)].sort().join(",")})`;
-  return text.length > MOST_TEXT ? undefined : atom(text);
+  return remember(`${name}(${[polyText(p), polyText(q)].sort().join(",")})`, name, p, q);
 }
 
 /** `2*N+1`: terms in the order of their atoms, the number last. A name that is no identifier stands in braces, unless it is alone. */

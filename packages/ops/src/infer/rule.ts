@@ -1,4 +1,5 @@
 import { type Dim, type DType, intAttribute, type Node, type ValueType } from "@pare/core";
+import { leastOf } from "./dims.ts";
 
 /** The dimensions of a tensor; undefined where not even their number is known. */
 export type Shape = readonly Dim[] | undefined;
@@ -71,12 +72,13 @@ export const replaced = (shape: readonly Dim[], ...changes: readonly (readonly [
 /** The dimension that two must share where broadcasting is not meant; the one that says more. */
 export const same = (a: Dim, b: Dim): Dim => (typeof a === "number" ? a : typeof b === "number" ? b : (a ?? b));
 
-/** The dimension that two become by broadcasting: null where that depends on what a symbol is. */
+/** The dimension that two become by broadcasting: null where that depends on which of them is 1. */
 export function broadcastDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (b === 1 || (a === b && a !== null)) return a;
   if (typeof a === "number") return typeof b === "number" ? null : a;
-  return typeof b === "number" ? b : null;
+  if (typeof b === "number" || leastOf(b) > 1) return b;
+  return leastOf(a) > 1 ? a : null;
 }
 
 /** The shape that several become by broadcasting. */

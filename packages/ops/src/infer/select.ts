@@ -1,5 +1,5 @@
-import { attribute, type Dim, intsAttribute } from "@pare/core";
-import { add, ceilDiv, clamp, isNatural, max, min, mul, sub, sumOf } from "./dims.ts";
+import { attribute, type Dim } from "@pare/core";
+import { add, ceilDiv, clamp, isNatural, max, mul, sub, sumOf } from "./dims.ts";
 import {
   axesOf,
   axisOf,

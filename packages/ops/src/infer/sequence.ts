@@ -64,7 +64,7 @@ function splitPart(c: Call): Fact | undefined {
   const axis = shape && axisOf(int(c, "axis", 0), shape.length);
   if (axis === undefined) return input && { dtype: input.dtype };
   const sizes = valuesAt(c, 1);
-  const size = sizes && sizes.every((s) => s === sizes[0]) ? (sizes[0] ?? null) : null;
+  const size = sizes?.every((s) => s === sizes[0]) ? (sizes[0] ?? null) : null;
   if (isGiven(c, 1))
     return {
       dtype: input!.dtype,

@@ -1,19 +1,9 @@
-import {
-  attribute,
-  type Dim,
-  type DType,
-  intsAttribute,
-  isFloat,
-  type ResidentTensor,
-  storageView,
-  type Tensor,
-} from "@pare/core";
+import { attribute, type Dim, type DType, isFloat, type ResidentTensor, storageView, type Tensor } from "@pare/core";
 import { dtypeOf } from "../dtype-codes.ts";
 import { add, compare, floorDiv, isNatural, max, min, mul, productOf, sub } from "./dims.ts";
 import { shapeRange } from "./make.ts";
 import { reducedAxes } from "./reduce.ts";
 import {
-  broadcast,
   type Call,
   type Fact,
   int,
@@ -29,6 +19,9 @@ import {
 import { moved } from "./values-moved.ts";
 
 type Binary = (a: Dim, b: Dim, dtype: DType | undefined) => Dim;
+
+/** Of floats there are only scales and the like to follow. */
+const MOST_FLOATS = 64;
 
 /** A number as the element type holds it; null where it does not. */
 function stored(v: Dim, dtype: DType | undefined): Dim {
@@ -248,7 +241,12 @@ function scatter(c: Call): readonly (readonly Dim[] | undefined)[] {
 export function constantValues(t: Tensor): readonly number[] | undefined {
   const { bytes } = t as ResidentTensor;
   const count = t.shape.reduce((n, d) => n * d, 1);
-  if (!bytes || count > MOST_VALUES || !/^(u?int(8|16|32|64)|bool|float32|float64)$/.test(t.dtype)) return undefined;
+  if (
+    !bytes ||
+    count > (isFloat(t.dtype) ? MOST_FLOATS : MOST_VALUES) ||
+    !/^(u?int(8|16|32|64)|bool|float32|float64)$/.test(t.dtype)
+  )
+    return undefined;
   return Array.from(storageView(t.dtype, bytes) as Iterable<number | bigint>, Number);
 }
 
