@@ -42,9 +42,10 @@ const known = new Set<DType>([
 export const isKnown = (dtype: DType): boolean => known.has(dtype);
 export const isWide = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
 
-/** @throws PareError `ops/too-large` */
+/** @throws PareError `ops/shape`, `ops/too-large` */
 export function newData(dtype: DType, shape: readonly number[]): Float64Array | BigInt64Array {
   const count = elementCount(shape);
+  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0)) throw failure("ops/shape", `[${shape}] is no shape`);
   if (!(count <= ELEMENT_LIMIT))
     throw failure("ops/too-large", `[${shape}] has more than ${ELEMENT_LIMIT} elements, the most that is evaluated`);
   return isWide(dtype) ? new BigInt64Array(count) : new Float64Array(count);

@@ -1,4 +1,4 @@
-import { elementCount } from "@pare/core";
+import { elementCount, failure } from "@pare/core";
 import {
   broadcastPositions,
   broadcastShape,
@@ -93,7 +93,17 @@ export function windowOf(call: Call, spatial: readonly number[], kernel: readonl
     // A window must start inside the image or the padding before it.
     return (count - 1) * stride >= size + before ? count - 1 : count;
   });
+  if (!(elementCount(newShape(out)) * elementCount(newShape(kernel)) <= WINDOW_LIMIT))
+    throw failure("ops/too-large", `${call.node.op}: windows of [${kernel}] at [${out}] are not evaluated`);
   return { kernel, strides, dilations, begin, end, out };
+}
+
+/** Most elements under all windows of one channel: 2^30. */
+const WINDOW_LIMIT = 2 ** 30;
+
+function newShape(shape: readonly number[]): readonly number[] {
+  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0)) throw failure("ops/shape", `[${shape}] is no shape`);
+  return shape;
 }
 
 /** Places in the image under the window at `position`: `visit(offset in the image, offset in the kernel)`; padding is left out. */

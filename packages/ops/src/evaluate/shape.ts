@@ -68,7 +68,7 @@ const transpose: EvaluateRule = (call) => {
   return [gathered(x, shape, positions)];
 };
 
-const concat: EvaluateRule = (call) => {
+export const concat: EvaluateRule = (call) => {
   const parts = call.inputs as readonly Nd[];
   const first = input(call, 0);
   const axis = wholeAxis(int(call, "axis", 0), first.shape.length);
@@ -117,11 +117,12 @@ const slice: EvaluateRule = (call) => {
   return [strided(x, starts, steps, shape)];
 };
 
-const split: EvaluateRule = (call) => {
+export const split: EvaluateRule = (call) => {
   const x = input(call, 0);
   const axis = wholeAxis(int(call, "axis", 0), x.shape.length);
   const size = x.shape[axis]!;
   const parts = int(call, "num_outputs", call.node.outputs.length);
+  if (!(parts > 0 && parts <= Math.max(size, call.node.outputs.length))) throw wrong(call, `${parts} parts of ${size}`);
   const each = Math.ceil(size / parts);
   const sizes = ints(call, 1) ?? Array.from({ length: parts }, (_, i) => Math.min(each, size - i * each));
   let start = 0;

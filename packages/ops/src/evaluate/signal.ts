@@ -1,6 +1,6 @@
-import { elementCount, intAttribute } from "@pare/core";
+import { intAttribute } from "@pare/core";
 import { dtypeOfCode } from "../dtype-codes.ts";
-import { type Nd, nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
+import { nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, input, int } from "./rule.ts";
 
 type Complex = readonly [re: number, im: number];
@@ -108,13 +108,13 @@ const cosineWindow =
 const melWeights: EvaluateRule = (call) => {
   const at = (i: number) => Number(input(call, i).data[0]);
   const [bins, length, rate, low, high] = [at(0), at(1), at(2), at(3), at(4)];
+  const out = nd("float64", [Math.floor(length / 2) + 1, bins], newData("float64", [Math.floor(length / 2) + 1, bins]));
   const mel = (f: number) => 2595 * Math.log10(1 + f / 700);
   const step = (mel(high) - mel(low)) / (bins + 2);
   const edge = Array.from({ length: bins + 2 }, (_, i) =>
     Math.floor(((length + 1) * 700 * (10 ** ((mel(low) + i * step) / 2595) - 1)) / rate),
   );
   const rows = Math.floor(length / 2) + 1;
-  const out: Nd = nd("float64", [rows, bins], new Float64Array(elementCount([rows, bins])));
   const set = (row: number, bin: number, v: number) => {
     if (row < rows) out.data[row * bins + bin] = v as never;
   };
