@@ -28,5 +28,6 @@ export const library = (more: Record<string, string> = {}, options: Options = {}
     sourcemap: true,
     treeshake: true,
     splitting: true,
+    removeNodeProtocol: false,
     ...options,
   }) as Options;

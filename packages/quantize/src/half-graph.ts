@@ -12,6 +12,7 @@ import {
   type Tensor,
   tensor,
   viewOf,
+  type Weight,
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
 import { float32ToFloat16 } from "@pare/ops/numeric";
@@ -43,7 +44,7 @@ export async function convertGraph(
         if (changed !== n) e.replace(n, [changed]);
       }
     }
-    names.finish();
+    for (const weight of names.finish()) ctx.done(weight);
     for (const view of plan.graphs) {
       for (const [name, info] of view.graph.types) {
         const { type } = info;
@@ -91,8 +92,8 @@ interface Names {
   write(view: GraphView, name: string): string;
   /** The format that a value has under its own name. */
   publicFormat(view: GraphView, name: string): Precision | undefined;
-  /** Adds the constants and Casts that were asked for. */
-  finish(): void;
+  /** Adds the constants and Casts that were asked for; gives the constants that became float16. */
+  finish(): readonly Weight[];
 }
 
 /**
@@ -153,9 +154,11 @@ function namesOf(e: Edit, plan: HalfPlan, io: Precision): Names {
       return publicFormat(view, name) === format ? name : otherName(view, name, format);
     },
     finish() {
+      const converted: Weight[] = [];
       for (const [view, list] of constants)
         for (const name of list) {
           const weight = plan.constants.get(view)!.get(name)!;
+          converted.push(weight);
           const half = others.get(view)!.get(name)!;
           e.addWeight(view, half, toHalf(weight.tensor as Tensor<"float32">));
           const both = kept.get(view)?.has(name) ?? false;
@@ -168,6 +171,7 @@ function namesOf(e: Edit, plan: HalfPlan, io: Precision): Names {
           }
         }
       for (const { view, from, to, format } of casts) e.insert(view, [cast(from, to, format)]);
+      return converted;
     },
   };
   return names;

@@ -27,7 +27,7 @@ export interface HalfPlan {
   readonly converted: ReadonlyMap<Node, { readonly inputs: ReadonlySet<number>; readonly outputs: ReadonlySet<number> }>;
   /** Values made in float16. */
   readonly half: ReadonlyMap<GraphView, ReadonlySet<string>>;
-  /** float32 constants that keep their worth in float16. */
+  /** float32 constants that keep their worth in float16. Those that are then read so are reported as done. */
   readonly constants: ReadonlyMap<GraphView, ReadonlyMap<string, Weight>>;
   isFloat32(view: GraphView, name: string): boolean;
 }
@@ -118,7 +118,6 @@ export async function planHalf(model: Model, types: Types, scope: Scope, ctx: Pa
         ctx.skip({ view, node: n }, reason);
         continue;
       }
-      ctx.done({ view, node: n });
       converted.set(n, { inputs, outputs });
       const made = half.get(view) ?? new Set();
       half.set(view, made);
@@ -148,7 +147,10 @@ async function measureConstants(model: Model, graphs: ReadonlySet<GraphView>, ct
     const into = <T>(map: Map<GraphView, Map<string, T>>, item: T) =>
       map.set(w.view, (map.get(w.view) ?? new Map<string, T>()).set(w.name, item));
     if (reason === undefined) into(constants, w);
-    else into(misfits, reason);
+    else {
+      into(misfits, reason);
+      ctx.skip(w, reason);
+    }
   }
   return { constants, misfits };
 }

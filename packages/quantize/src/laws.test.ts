@@ -1,0 +1,17 @@
+import { passLaws } from "@pare/testing";
+import { describe, test } from "vitest";
+import { fixedPoint, float16, int8Weights } from "./index.ts";
+
+const passes = [
+  ["int8Weights", int8Weights, { granularity: "channel" }],
+  ["int8Weights, blocks, asymmetric", int8Weights, { granularity: "block", symmetric: false }],
+  ["fixedPoint", fixedPoint, { bits: 8 }],
+  ["float16", float16, {}],
+  ["float16 weights", float16, { compute: "float32" }],
+] as const;
+
+for (const [name, factory, options] of passes)
+  describe(name, () => {
+    for (const law of passLaws(factory as Parameters<typeof passLaws>[0], { options, prepares: factory === int8Weights }))
+      test.skipIf(law.skipped !== undefined)(law.name, { timeout: 60_000 }, law.run);
+  });
