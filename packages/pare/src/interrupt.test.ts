@@ -59,6 +59,22 @@ test.each([
   expect(children.filter(alive)).toEqual([]);
 });
 
+test("what a killed process left is gone after the next one", async () => {
+  const child = spawn(process.execPath, [cli, "compress", "large.onnx", "--int8-weights", "-o", "result.onnx"], {
+    cwd: folder,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  child.stderr.on("data", (text) => String(text).includes("write result") && child.kill("SIGKILL"));
+  await new Promise((done) => child.once("close", done));
+  expect((await readdir(folder)).filter((f) => f.startsWith(".pare-"))).toHaveLength(1);
+  const { code } = await interrupted(
+    ["compress", "large.onnx", "--int8-weights", "-o", "result.onnx"],
+    /compare result/,
+  );
+  expect(code).toBe(130);
+  expect(await readdir(folder)).toEqual(["large.onnx"]);
+});
+
 test("a reader who leaves early is no failure", async () => {
   const shell = spawn("/bin/sh", ["-c", `"${process.execPath}" "${cli}" inspect large.onnx | true; echo done`], {
     cwd: folder,

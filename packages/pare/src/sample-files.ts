@@ -14,6 +14,7 @@ import {
   type Values,
 } from "@pare/core";
 import { openSource, readNpy } from "@pare/io";
+import { isInteger, numbersOf, tensorOf } from "@pare/ops/numeric";
 
 /**
  * Samples from files that numpy saved. A file is cut along its first axis: into pieces as large as the input's first
@@ -66,7 +67,7 @@ async function cut(file: string, input: ValueInfo): Promise<ResidentTensor[]> {
   const source = await openSource(file);
   const array = await readNpy(source).finally(() => source.close());
   const { type } = input;
-  const whole = (await converted(array, input, file)) as ResidentTensor;
+  const whole = converted(array, input, file);
   const wanted = type?.kind === "tensor" ? type.shape : undefined;
   const rank = wanted?.length ?? whole.shape.length;
   if (whole.shape.length !== rank && whole.shape.length !== rank + 1)
@@ -85,14 +86,10 @@ async function cut(file: string, input: ValueInfo): Promise<ResidentTensor[]> {
 }
 
 /** numpy makes float64 and int64 unless told otherwise. */
-async function converted(t: ResidentTensor, input: ValueInfo, file: string): Promise<ResidentTensor> {
+function converted(t: ResidentTensor, input: ValueInfo, file: string): ResidentTensor {
   const dtype = input.type?.kind === "tensor" ? input.type.dtype : t.dtype;
   if (dtype === t.dtype) return t;
-  const { convertFloat, numbersOf } = await import("@pare/report");
-  const numbers = numbersOf(t);
-  const data = isFloat(dtype) ? convertFloat(t, dtype) : undefined;
-  if (data) return tensor(dtype, t.shape, data);
-  if (!numbers || isFloat(t.dtype) || !/^u?int(8|16|32|64)$/.test(dtype))
-    throw bad(`${file} is ${t.dtype}, the input ${input.name} takes ${dtype}`, input.name);
-  return tensor(dtype, t.shape, Array.from(numbers));
+  const alike = (isFloat(dtype) && t.dtype !== "string") || (isInteger(dtype) && isInteger(t.dtype));
+  if (!alike) throw bad(`${file} is ${t.dtype}, the input ${input.name} takes ${dtype}`, input.name);
+  return tensorOf(dtype, t.shape, numbersOf(t));
 }

@@ -2,7 +2,6 @@ import {
   byteLengthOf,
   constantOf,
   type Dim,
-  type DType,
   dataOf,
   elementCount,
   failure,
@@ -19,7 +18,7 @@ import {
   viewOf,
 } from "@pare/core";
 import { stringTensor } from "@pare/core/strings";
-import { float32ToFloat16 } from "@pare/ops/numeric";
+import { tensorOf } from "@pare/ops/numeric";
 
 export interface SyntheticOptions {
   /** How many samples. Default 4. */
@@ -42,13 +41,11 @@ export function syntheticSamples(model: Model, { count = 4, seed = 1, shapes }: 
       throw failure("pare/shape", `the model has no input ${name}`, {
         hint: `It has ${inputs.map((v) => v.name).join(", ")}.`,
       });
+  const sizes = inputShapes(model, shapes);
   const random = xorshift(seed);
   const made: Values[] = [];
   for (let i = 0; i < count; i++) {
-    const symbols = new Map<string, number>();
-    made.push(
-      Object.fromEntries(inputs.map((v) => [v.name, inputValue(model, v, symbols, random, shapes?.get(v.name))])),
-    );
+    made.push(Object.fromEntries(inputs.map((v) => [v.name, inputValue(model, v, random, sizes.get(v.name))])));
   }
   return samplesFrom(made);
 }
@@ -76,15 +73,35 @@ export async function withMadeUp<T>(samples: Samples, work: () => Promise<T>): P
   }
 }
 
+/** The shapes of made-up inputs, of tensors only. */
+export function inputShapes(
+  model: Model,
+  given: ReadonlyMap<string, readonly number[]> = new Map(),
+): Map<string, readonly number[]> {
+  const symbols = new Map<string, number>();
+  return new Map(
+    model.graph.inputs.flatMap(({ name, type }) =>
+      type?.kind !== "tensor" || model.graph.weights.has(name)
+        ? []
+        : [
+            [
+              name,
+              given.get(name) ??
+                (type.shape ?? [1]).map((d, i, all) => size(d, i, all.length, isFloat(type.dtype), symbols)),
+            ] as const,
+          ],
+    ),
+  );
+}
+
 function inputValue(
   model: Model,
   v: ValueInfo,
-  symbols: Map<string, number>,
   random: () => number,
-  given?: readonly number[],
+  shape: readonly number[] | undefined,
 ): ResidentTensor {
   const { type } = v;
-  if (type?.kind !== "tensor")
+  if (type?.kind !== "tensor" || !shape)
     throw failure(
       "pare/no-samples",
       `no input can be made up for ${v.name}, which is ${type ? `a ${type.kind}` : "of unknown type"}`,
@@ -93,7 +110,6 @@ function inputValue(
         hint: "Give samples.",
       },
     );
-  const shape = given ?? (type.shape ?? [1]).map((d, i, all) => size(d, i, all.length, isFloat(type.dtype), symbols));
   const n = elementCount(shape);
   if (!Number.isSafeInteger(n) || n > 1 << 28)
     throw failure("pare/no-samples", `the input ${v.name} of shape [${shape}] is too large to be made up`, {
@@ -106,11 +122,10 @@ function inputValue(
       Array.from({ length: n }, () => ""),
     );
   if (isFloat(dtype))
-    return floats(
+    return tensorOf(
       dtype,
       shape,
-      Array.from({ length: n }, () => normal(random)),
-      v.name,
+      Float64Array.from({ length: n }, () => normal(random)),
     );
   if (dtype === "bool") return tensor(dtype, shape, new Array<number>(n).fill(1));
   if (byteLengthOf(dtype, 1) * 8 < 8 || dtype.startsWith("complex"))
@@ -134,12 +149,6 @@ function size(d: Dim, axis: number, rank: number, signal: boolean, symbols: Map<
   const chosen = axis === 0 ? 1 : (picture ?? (rank === 2 && signal ? 512 : named ? 16 : 1));
   if (named) symbols.set(d, chosen);
   return chosen;
-}
-
-function floats(dtype: DType, shape: readonly number[], values: readonly number[], name: string): ResidentTensor {
-  if (dtype === "float32" || dtype === "float64") return tensor(dtype, shape, values);
-  if (dtype === "float16") return tensor(dtype, shape, float32ToFloat16(Float32Array.from(values)));
-  throw failure("pare/no-samples", `no ${dtype} can be made up for ${name}`, { hint: "Give samples." });
 }
 
 /** Which integers an input takes, as far as the graph says. */

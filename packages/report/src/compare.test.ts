@@ -1,7 +1,7 @@
 import { graph, model, node, type Runtime, type Session, samplesFrom, tensor, type Values, value } from "@pare/core";
+import { numbersOf } from "@pare/ops/numeric";
 import { expect, test } from "vitest";
 import { compare } from "./compare.ts";
-import { numbersOf } from "./numbers.ts";
 
 /** A chain x -> Relu -> h -> Relu -> y whose values `give` makes up, and which counts what it is asked for. */
 function fake(
@@ -13,7 +13,7 @@ function fake(
     outputs: [],
     async run(inputs: Values, options) {
       asked.push([...(options?.outputs ?? [])]);
-      const x = numbersOf(Object.values(inputs)[0]!) as Float32Array;
+      const x = Float32Array.from(numbersOf(Object.values(inputs)[0]!));
       return Object.fromEntries(
         (options?.outputs ?? []).map((name) => {
           const made = give(name, x);

@@ -14,7 +14,6 @@ export { type Difference, differences } from "./differences.ts";
 export { htmlReport, type PageOptions } from "./html.ts";
 export type { Jump } from "./jump.ts";
 export { type MeasuredEntry, type MeasuredPass, measureReport } from "./measure-report.ts";
-export { convertFloat, numbersOf } from "./numbers.ts";
 export { fitInputs } from "./pairs.ts";
 export type * from "./sections.ts";
 export { gzipSize, type Share, type SizeReport, sizeOf, type TensorSize } from "./size.ts";

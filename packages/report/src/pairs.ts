@@ -1,14 +1,5 @@
-import {
-  failure,
-  isFloat,
-  type Model,
-  type ResidentTensor,
-  tensor,
-  type ValueInfo,
-  type Values,
-  viewOf,
-} from "@pare/core";
-import { convertFloat } from "./numbers.ts";
+import { failure, isFloat, type Model, type ResidentTensor, type ValueInfo, type Values, viewOf } from "@pare/core";
+import { numbersOf, tensorOf } from "@pare/ops/numeric";
 
 /** A value of the reference and the one of the other model that it is compared with. */
 export interface Pair {
@@ -87,10 +78,9 @@ export function fitInputs(a: Model, b: Model, notes: string[]): (sample: Values)
 }
 
 function fitted(t: ResidentTensor, dtype: ResidentTensor["dtype"], name: string): ResidentTensor {
-  const data = isFloat(t.dtype) ? convertFloat(t, dtype) : undefined;
-  if (!data)
+  if (!isFloat(t.dtype) || !isFloat(dtype))
     throw failure("report/input-type", `the input is ${t.dtype} in the reference and ${dtype} in the other model`, {
       location: { value: name },
     });
-  return tensor(dtype, t.shape, data);
+  return tensorOf(dtype, t.shape, numbersOf(t));
 }

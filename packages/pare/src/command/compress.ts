@@ -152,7 +152,12 @@ async function tell(io: Io, r: CompressResult, options: Options): Promise<void> 
   }
   if (options.json) io.stdout.write(`${JSON.stringify(resultJson(r))}\n`);
   else io.stdout.write(summary(r));
-  if (!options.quiet) writeDiagnostics(r.diagnostics, io);
+  // What passes noticed stands in the summary already.
+  if (!options.quiet)
+    writeDiagnostics(
+      r.diagnostics.filter((d) => options.json || d.location?.pass === undefined),
+      io,
+    );
 }
 
 function summary(r: CompressResult): string {

@@ -15,17 +15,18 @@ const WIDTH = 24;
 /** A bar on a terminal, a line now and then in a pipe or a log, nothing when `quiet`. All on stderr. */
 export async function showProgress(io: Io, quiet = false): Promise<ProgressView> {
   if (quiet) return { onProgress() {}, stop() {} };
-  return io.stderr.isTTY ? bar(io) : plain(io);
+  // Some terminals say that they have no columns: nothing can be drawn there.
+  return io.stderr.isTTY && io.stderr.columns ? bar(io, io.stderr.columns) : plain(io);
 }
 
-async function bar(io: Io): Promise<ProgressView> {
+async function bar(io: Io, columns: number): Promise<ProgressView> {
   const { default: ora } = await import("ora");
   let spinner: Ora | undefined;
   return {
     onProgress(p) {
       // Ctrl-C is the program's own to handle, and nobody types.
       spinner ??= ora({ stream: io.stderr as NodeJS.WriteStream, discardStdin: false, hideCursor: false }).start();
-      spinner.text = barText(p);
+      spinner.text = barText(p).slice(0, Math.max(0, columns - 4));
     },
     stop() {
       spinner?.stop();
