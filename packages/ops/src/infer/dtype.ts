@@ -34,6 +34,8 @@ export function outputDTypes(n: Node, inputs: readonly (Fact | undefined)[], ops
 
 function special(n: Node, index: number, inputs: readonly (Fact | undefined)[]): DType | undefined {
   if (n.op === "LayerNormalization" && index > 0) return dtypeOf(Number(attribute(n, "stash_type", "int") ?? 1));
+  // The state is kept in the type of the first one, or of the queries where there is none.
+  if (n.op === "LinearAttention" && index === 1) return inputs[3]?.dtype ?? inputs[0]?.dtype;
   if (index > 0) return undefined;
   if (n.op === "Constant" && (n.attributes.has("value_string") || n.attributes.has("value_strings"))) return "string";
   if (n.op === "Constant") return attribute(n, "sparse_value", "sparse")?.values.dtype ?? declaredDType(n);
