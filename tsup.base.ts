@@ -17,14 +17,17 @@ function exportedSources(): Record<string, string> {
   return Object.fromEntries(find(exports).map((file) => [file.replace(/^\.\/src\/|\.ts$/g, ""), file]));
 }
 
-/** The build that every package shares: ESM and declarations of what it exports, and more entries if it has some. */
+/** Declarations take ten times as long as code: they are a task of their own, which only publishing and type checks of packed files need. */
+const types = process.env["npm_lifecycle_event"] === "types";
+
+/** The build that every package shares: ESM of what it exports and of `more`; declarations when the script is `types`. */
 export const library = (more: Record<string, string> = {}, options: Options = {}): Options | Options[] =>
   defineConfig({
-    entry: { ...exportedSources(), ...more },
+    entry: types ? exportedSources() : { ...exportedSources(), ...more },
     format: "esm",
     target: "es2022",
-    dts: { compilerOptions: { customConditions: [] } },
-    clean: true,
+    dts: types ? { only: true, compilerOptions: { customConditions: [] } } : false,
+    clean: !types,
     sourcemap: true,
     treeshake: true,
     splitting: true,
