@@ -53,7 +53,13 @@ export async function answersOf(job: Job, file: string, signal?: AbortSignal): P
 }
 
 /** Makes a version, writes it into `folder`, and measures numbers, answers and time against the source. */
-export async function deploy(job: Job, version: Version, source: readonly Answer[], folder: string, signal?: AbortSignal): Promise<Outcome> {
+export async function deploy(
+  job: Job,
+  version: Version,
+  source: readonly Answer[],
+  folder: string,
+  signal?: AbortSignal,
+): Promise<Outcome> {
   const file = join(folder, `${job.name.toLowerCase().replaceAll(" ", "-")}${version.suffix}.onnx`);
   const result = await compress(job.file, {
     passes: version.passes(),

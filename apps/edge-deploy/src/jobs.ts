@@ -15,7 +15,17 @@ import {
   stack,
   upsideDown,
 } from "./ocr/index.ts";
-import { decisionAgreement, type Detector, framesOf, type Signal, sileroLegacy, sileroV5, SPEECH, speechProbabilities, synthesise } from "./voice/index.ts";
+import {
+  type Detector,
+  decisionAgreement,
+  framesOf,
+  type Signal,
+  SPEECH,
+  sileroLegacy,
+  sileroV5,
+  speechProbabilities,
+  synthesise,
+} from "./voice/index.ts";
 
 /** What a model made of one real input. */
 export interface Answer {
@@ -57,7 +67,12 @@ export function makeJobs(size: { readonly lines: number; readonly pages: number;
   ];
 }
 
-const page = (lines: readonly Line[]): Image => stack(lines.map((l) => l.image), 640, 24);
+const page = (lines: readonly Line[]): Image =>
+  stack(
+    lines.map((l) => l.image),
+    640,
+    24,
+  );
 
 /** Runs a network on one input and gives its one output. */
 async function one(session: Session, input: ResidentTensor, signal?: AbortSignal): Promise<ResidentTensor> {
@@ -127,7 +142,9 @@ function voice(name: string, file: string, detector: Detector, sound: Signal): J
     name,
     measure: "frames decided alike",
     file,
-    samples: frames.filter((_, i) => i % Math.ceil(frames.length / 8) === 0).map((frame) => ({ ...frame, ...initialState })),
+    samples: frames
+      .filter((_, i) => i % Math.ceil(frames.length / 8) === 0)
+      .map((frame) => ({ ...frame, ...initialState })),
     state: { state, initialState },
     async answers(session, signal) {
       const raw = await speechProbabilities(session, sound, detector, signal);

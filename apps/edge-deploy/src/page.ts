@@ -1,8 +1,8 @@
 import { htmlReport, type Section, table } from "@pare/report";
-import { type Answer, type Job } from "./jobs.ts";
 import { type Outcome, versions } from "./deploy.ts";
-import { toPng } from "./ocr/index.ts";
+import type { Answer, Job } from "./jobs.ts";
 import type { Image } from "./ocr/image.ts";
+import { toPng } from "./ocr/index.ts";
 
 /** The row of a version in the table, the same on the terminal and on the page. */
 export const rowOf = (o: Outcome) => ({
@@ -15,7 +15,12 @@ export const rowOf = (o: Outcome) => ({
   of: o.job.measure,
   before: o.msBefore,
   after: o.msAfter,
-  speed: o.msAfter > 1.1 * o.msBefore ? `${(o.msAfter / o.msBefore).toFixed(1)}x slower` : o.msBefore > 1.1 * o.msAfter ? `${(o.msBefore / o.msAfter).toFixed(1)}x faster` : "same",
+  speed:
+    o.msAfter > 1.1 * o.msBefore
+      ? `${(o.msAfter / o.msBefore).toFixed(1)}x slower`
+      : o.msBefore > 1.1 * o.msAfter
+        ? `${(o.msBefore / o.msAfter).toFixed(1)}x faster`
+        : "same",
   coverage: `${o.covered}/${o.candidates}`,
 });
 
@@ -93,13 +98,23 @@ export function pageOf(outcomes: readonly Outcome[], sources: ReadonlyMap<Job, r
       },
     );
   }
-  sections.push({ kind: "heading", title: "Where the error comes from", text: "SQNR of every inner value of the main graph that both models have." });
+  sections.push({
+    kind: "heading",
+    title: "Where the error comes from",
+    text: "SQNR of every inner value of the main graph that both models have.",
+  });
   for (const job of jobs.filter((j) => of(j).some((o) => o.comparison.values.length > 3))) {
     const worst = of(job).toSorted((a, b) => a.sqnrDb - b.sqnrDb)[0]!;
-    sections.push({ kind: "errors", title: `${job.name}, ${worst.version.name}`, comparison: worst.comparison, limit: 8 });
+    sections.push({
+      kind: "errors",
+      title: `${job.name}, ${worst.version.name}`,
+      comparison: worst.comparison,
+      limit: 8,
+    });
   }
   sections.push({ kind: "heading", title: "What each pass did, and what it left alone" });
-  for (const o of outcomes) sections.push({ kind: "passes", title: `${o.job.name}, ${o.version.name}`, passes: o.passes });
+  for (const o of outcomes)
+    sections.push({ kind: "passes", title: `${o.job.name}, ${o.version.name}`, passes: o.passes });
   return htmlReport({
     title: "Edge deployment of OCR and voice detection",
     subtitle: "PP-OCRv4 and Silero, made smaller by Pare and measured against their sources.",

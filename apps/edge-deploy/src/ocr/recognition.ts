@@ -22,7 +22,10 @@ const HALF = [0.5, 0.5, 0.5];
 /** A line as the network takes it: [1, 3, 48, W], width by the line's own proportion, as PaddleOCR prepares it. */
 export const recognitionInput = (image: Image): ResidentTensor<"float32"> => recognitionBatch([image]);
 
-/** Lines as one input [N, 3, 48, W]: the widest gives W, the right of the others is filled with zeros. */
+/**
+ * Lines as one input [N, 3, 48, W]: the widest gives W, the right of the others is filled with zeros. The network attends to
+ * the filling as well, so a few lines are read differently than alone.
+ */
 export function recognitionBatch(images: readonly Image[]): ResidentTensor<"float32"> {
   const widest = Math.max(...images.map(widthOf));
   const planes = new Float32Array(images.length * 3 * HEIGHT * widest);

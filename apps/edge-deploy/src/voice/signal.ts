@@ -71,8 +71,8 @@ function phrase(out: Float32Array, start: number, length: number, random: Random
       sound = excitation;
     }
     const edge = Math.min(1, i / 800, (length - i) / 1600);
-    const swell = 0.1 + 0.9 * Math.sin(Math.PI * Math.min(1, part + 0.08));
-    out[start + i]! += Math.tanh(sound * 0.6) * 0.35 * edge * swell;
+    const swell = 0.2 + 0.8 * Math.sin(Math.PI * Math.min(1, part + 0.08));
+    out[start + i]! += Math.tanh(sound * 0.9) * 0.35 * edge * swell;
   }
 }
 
