@@ -89,4 +89,3 @@ export async function gather(
 export const statisticKey = (statistic: string, value: string): string => `${statistic}:${value}`;
 
 const scalar = (t: ResidentTensor): number => new DataView(t.bytes.buffer, t.bytes.byteOffset).getFloat32(0, true);
-

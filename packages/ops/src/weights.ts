@@ -28,6 +28,19 @@ export const weightInputs: ReadonlyMap<string, readonly number[]> = new Map([
   ["RNN", [1, 2]],
 ]);
 
+/** Inputs at which operators take biases: one number for each output channel, added at the end. */
+export const biasInputs: ReadonlyMap<string, number> = new Map([
+  ["Conv", 2],
+  ["ConvTranspose", 2],
+  ["DeformConv", 3],
+  ["Gemm", 2],
+  ["QLinearConv", 8],
+  ["LSTM", 3],
+  ["GRU", 3],
+  ["RNN", 3],
+  ["CausalConvWithState", 2],
+]);
+
 /**
  * The axis of a weight along which each index makes a part of the output of its own, so that a scale for each index
  * costs nothing: output channels of a convolution, columns of a matrix, rows of a table, gates of a recurrence.
@@ -151,7 +164,12 @@ export function* weightCandidates(model: Model, { ops, include, exclude }: Scope
  */
 export function namePattern(include?: readonly string[], exclude: readonly string[] = []): (name: string) => boolean {
   const any = (patterns: readonly string[]) => {
-    const sources = patterns.map((p) => p.split("*").map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&")).join(".*"));
+    const sources = patterns.map((p) =>
+      p
+        .split("*")
+        .map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, "\\$&"))
+        .join(".*"),
+    );
     const regex = new RegExp(`^(?:${sources.join("|")})$`, "s");
     return (name: string) => patterns.length > 0 && regex.test(name);
   };
@@ -162,4 +180,3 @@ export function namePattern(include?: readonly string[], exclude: readonly strin
 
 /** The label of an operator in messages and patterns: `Conv`, `acme.FusedGelu`. */
 export const operatorName = (n: Node): string => (n.domain === "" ? n.op : `${n.domain}.${n.op}`);
-

@@ -4,8 +4,8 @@ import { cast } from "./cast.ts";
 import type { RunGraph } from "./run.ts";
 import { arrayIn, type Value } from "./value.ts";
 
-/** Most times that a loop runs: 2^20. */
-export const LOOP_LIMIT = 1 << 20;
+/** Most times that a loop runs: 2^16. */
+export const LOOP_LIMIT = 1 << 16;
 
 /** Scan results of a body: stacked, or, where it never ran, of no elements and the shape that the body declares. */
 function collected(parts: readonly Nd[], axis: number, body: Graph, output: number): Nd {

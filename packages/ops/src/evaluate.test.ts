@@ -1,0 +1,244 @@
+import { attr, graph, IR_OPSET, model, node, type ResidentTensor, tensor, value } from "@pare/core";
+import { describe, expect, test } from "vitest";
+import { caseOf, operatorCases } from "./cases.ts";
+import { evaluate, evaluatedOperators, evaluateNode, evaluateValues } from "./evaluate.ts";
+import { numbersOf } from "./numeric.ts";
+import { checkNode, operatorNames } from "./schema.ts";
+
+/** Integers are equal; floats within 1e-5 of each other, for what they were written down with. */
+function expectClose(got: ResidentTensor | undefined, expected: ResidentTensor): void {
+  expect([got?.dtype, got?.shape]).toEqual([expected.dtype, expected.shape]);
+  const exact = /int|bool/.test(expected.dtype);
+  if (exact) {
+    expect(got!.bytes).toEqual(expected.bytes);
+    return;
+  }
+  const numbers = numbersOf(got!);
+  const wrong = Array.from(numbersOf(expected)).filter((e, i) => {
+    const g = numbers[i]!;
+    return !(Object.is(g, e) || Math.abs(g - e) <= 1e-6 + 1e-5 * Math.abs(e));
+  });
+  expect(wrong, `${numbers}`).toEqual([]);
+}
+
+describe("evaluateNode", () => {
+  test.each(operatorCases.map((c) => [c.name, c] as const))("%s", (_, c) => {
+    const got = evaluateNode(c.node, c.inputs);
+    for (const [i, expected] of c.outputs.entries()) expectClose(got?.[i], expected);
+  });
+
+  test("the cases are what the schemas say", () => {
+    const wrong = operatorCases.flatMap((c) => {
+      const types = new Map(c.inputs.map((t, i) => [`x${i}`, t]));
+      return checkNode(c.node, IR_OPSET, (v) => {
+        const t = types.get(v);
+        return t && { kind: "tensor", dtype: t.dtype, shape: t.shape };
+      });
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("operators that are not evaluated are these", () => {
+    expect(operatorNames().filter((op) => !evaluatedOperators.has(op))).toEqual([
+      ...["Bernoulli", "ImageDecoder", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"],
+      ...["RandomUniformLike", "RegexFullMatch", "Scatter", "StringConcat", "StringNormalizer", "StringSplit"],
+      ...["TfIdfVectorizer", "Upsample"],
+    ]);
+    expect(evaluateNode(node("RandomNormal", [], ["y"]), [])).toBeUndefined();
+    expect(
+      evaluateNode(node("Relu", ["x"], ["y"], {}, { domain: "acme" }), [tensor("float32", [], [1])]),
+    ).toBeUndefined();
+  });
+
+  test("rounds once, from float64 to the element type", () => {
+    const half = tensor("float16", [2], [0x3c01, 0x3555]);
+    const c = caseOf("Mul", {}, [half, half], []);
+    // 1.0009765625 squared is 1.00195407867…; 0.333251953125 squared 0.11105686…
+    expectClose(evaluateNode(c.node, c.inputs)?.[0], tensor("float16", [2], [0x3c02, 0x2f1c]));
+  });
+
+  test.each([
+    ["an input that is missing", node("Add", ["a"], ["y"]), [tensor("float32", [1], [1])]],
+    ["shapes that do not go together", node("Add", ["a", "b"], ["y"]), [f(2), f(3)]],
+    ["an axis that is not there", node("Concat", ["a"], ["y"], { axis: attr.int(4) }), [f(2)]],
+    ["a result too large", node("ConstantOfShape", ["a"], ["y"]), [tensor("int64", [2], [1n << 40n, 9n])]],
+    ["a shape below zero", node("ConstantOfShape", ["a"], ["y"]), [tensor("int64", [1], [-9n])]],
+    ["an index too large", node("Gather", ["a", "b"], ["y"]), [f(2), tensor("int64", [1], [5])]],
+    ["a negative number of parts", node("Split", ["a"], ["y"], { num_outputs: attr.int(-1) }), [f(2)]],
+    ["windows without end", pooling(2 ** 40), [tensor("float32", [1, 1, 1], [1])]],
+  ])("%s is a PareError", (_, n, inputs) => {
+    expect(() => evaluateNode(n, inputs)).toThrow(expect.objectContaining({ name: "PareError" }));
+  });
+});
+
+function f(size: number): ResidentTensor {
+  return tensor("float32", [size], new Float32Array(size));
+}
+
+function pooling(size: number) {
+  const ints = (value: number[]) => ({ type: "ints", value }) as const;
+  return node("MaxPool", ["x"], ["y"], { kernel_shape: ints([size]), pads: ints([size, size]) });
+}
+
+describe("evaluate", () => {
+  const float = (name: string, shape: (number | string)[] = []) => value(name, "float32", shape);
+  const scalar = (x: number) => tensor("float32", [], [x]);
+
+  test("control flow sees the values around it", async () => {
+    const branch = (op: string) =>
+      ({
+        type: "graph",
+        value: graph({ nodes: [node(op, ["x", "w"], [`${op}_y`])], outputs: [float(`${op}_y`)] }),
+      }) as const;
+    const m = model(
+      graph({
+        inputs: [value("c", "bool", []), float("x")],
+        weights: new Map([["w", scalar(3)]]),
+        nodes: [node("If", ["c"], ["y"], { then_branch: branch("Add"), else_branch: branch("Sub") })],
+        outputs: [float("y")],
+      }),
+    );
+    const run = async (c: number) => (await evaluate(m, { c: tensor("bool", [], [c]), x: scalar(5) }))["y"]!;
+    expectClose(await run(1), scalar(8));
+    expectClose(await run(0), scalar(2));
+  });
+
+  /** Doubles `s` in each iteration and keeps it. */
+  const doubling = graph({
+    inputs: [value("i", "int64", []), value("go", "bool", []), float("s")],
+    nodes: [node("Add", ["s", "s"], ["t"]), node("Identity", ["go"], ["next"]), node("Identity", ["t"], ["kept"])],
+    outputs: [value("next", "bool", []), float("t"), float("kept")],
+  });
+
+  test("Loop carries values and stacks what it keeps", async () => {
+    const m = model(
+      graph({
+        inputs: [value("n", "int64", []), float("x")],
+        nodes: [node("Loop", ["n", "", "x"], ["last", "all"], { body: { type: "graph", value: doubling } })],
+        outputs: [float("last"), float("all", ["n"])],
+      }),
+    );
+    const run = (n: number) => evaluate(m, { n: tensor("int64", [], [n]), x: scalar(1) });
+    const three = await run(3);
+    expectClose(three["last"], scalar(8));
+    expectClose(three["all"], tensor("float32", [3], [2, 4, 8]));
+    expectClose((await run(0))["all"], tensor("float32", [0], []));
+  });
+
+  test("a loop without end is refused", async () => {
+    const body = graph({
+      inputs: [value("i", "int64", []), value("go", "bool", [])],
+      nodes: [node("Identity", ["go"], ["next"])],
+      outputs: [value("next", "bool", [])],
+    });
+    const endless = node("Loop", [], [], { body: { type: "graph", value: body } });
+    await expect(evaluate(model(graph({ nodes: [endless], outputs: [] })), {})).rejects.toMatchObject({
+      code: "ops/too-long",
+    });
+  });
+
+  test("Scan runs along an axis, backwards where asked", async () => {
+    const body = graph({
+      inputs: [float("s"), float("e")],
+      nodes: [node("Add", ["s", "e"], ["t"]), node("Identity", ["t"], ["kept"])],
+      outputs: [float("t"), float("kept")],
+    });
+    const m = model(
+      graph({
+        inputs: [float("start"), float("x", [3])],
+        nodes: [
+          node("Scan", ["start", "x"], ["sum", "sums"], {
+            body: { type: "graph", value: body },
+            num_scan_inputs: attr.int(1),
+            scan_input_directions: { type: "ints", value: [1] },
+          }),
+        ],
+        outputs: [float("sum"), float("sums", [3])],
+      }),
+    );
+    const got = await evaluate(m, { start: scalar(10), x: tensor("float32", [3], [1, 2, 3]) });
+    expectClose(got["sum"], scalar(16));
+    expectClose(got["sums"], tensor("float32", [3], [13, 15, 16]));
+  });
+
+  test("functions of the model, with their attributes", async () => {
+    const m = model(
+      graph({
+        inputs: [float("x", [2])],
+        nodes: [node("Leak", ["x"], ["y"], { slope: attr.float(0.5) }, { domain: "acme" })],
+        outputs: [float("y", [2])],
+      }),
+      {
+        opsets: new Map([
+          ["", IR_OPSET],
+          ["acme", 1],
+        ]),
+        functions: [
+          {
+            domain: "acme",
+            name: "Leak",
+            overload: "",
+            attributes: ["slope"],
+            defaults: new Map(),
+            opsets: new Map([["", IR_OPSET]]),
+            body: graph({
+              inputs: [{ name: "a" }],
+              nodes: [node("LeakyRelu", ["a"], ["b"], { alpha: { type: "ref", of: "float", name: "slope" } })],
+              outputs: [{ name: "b" }],
+            }),
+          },
+        ],
+      },
+    );
+    expectClose((await evaluate(m, { x: tensor("float32", [2], [-4, 4]) }))["y"], tensor("float32", [2], [-2, 4]));
+  });
+
+  test("a function that calls itself is refused", async () => {
+    const call = node("Self", ["x"], ["y"], {}, { domain: "acme" });
+    const body = graph({ inputs: [{ name: "x" }], nodes: [call], outputs: [{ name: "y" }] });
+    const nothing = new Map<string, never>();
+    const f = { domain: "acme", name: "Self", overload: "", attributes: [], defaults: nothing, opsets: nothing, body };
+    const m = model(graph({ inputs: [float("x")], nodes: [call], outputs: [float("y")] }), { functions: [f] });
+    await expect(evaluate(m, { x: scalar(1) })).rejects.toMatchObject({ code: "ops/too-deep" });
+  });
+
+  test("sequences and optionals go in and out", async () => {
+    const sequence = (name: string) =>
+      ({ name, type: { kind: "sequence", element: { kind: "tensor", dtype: "float32" } } }) as const;
+    const m = model(
+      graph({
+        inputs: [sequence("s"), float("x", [1])],
+        weights: new Map([["first", tensor("int64", [], [0])]]),
+        nodes: [
+          node("SequenceInsert", ["s", "x", "first"], ["t"]),
+          node("ConcatFromSequence", ["t"], ["y"], { axis: attr.int(0) }),
+          node("OptionalHasElement", [""], ["has"]),
+        ],
+        outputs: [sequence("t"), float("y", [3]), value("has", "bool", [])],
+      }),
+    );
+    const [a, b, x] = [1, 2, 3].map((v) => tensor("float32", [1], [v])) as [
+      ResidentTensor,
+      ResidentTensor,
+      ResidentTensor,
+    ];
+    const got = await evaluateValues(
+      m,
+      new Map<string, ResidentTensor | ResidentTensor[]>([
+        ["s", [a, b]],
+        ["x", x],
+      ]),
+    );
+    expectClose(got.get("y") as ResidentTensor, tensor("float32", [3], [3, 1, 2]));
+    expect((got.get("t") as ResidentTensor[]).map((t) => numbersOf(t)[0])).toEqual([3, 1, 2]);
+    expectClose(got.get("has") as ResidentTensor, tensor("bool", [], [0]));
+  });
+
+  test("says what is missing", async () => {
+    const m = model(
+      graph({ inputs: [float("x")], nodes: [node("RandomNormalLike", ["x"], ["y"])], outputs: [float("y")] }),
+    );
+    await expect(evaluate(m, { x: scalar(1) })).rejects.toMatchObject({ code: "ops/no-rule" });
+    await expect(evaluate(m, {})).rejects.toMatchObject({ code: "ops/input" });
+  });
+});
