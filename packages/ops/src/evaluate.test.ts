@@ -242,3 +242,42 @@ describe("evaluate", () => {
     await expect(evaluate(m, {})).rejects.toMatchObject({ code: "ops/input" });
   });
 });
+
+describe("64-bit integers", () => {
+  const i64 = (...values: bigint[]) => tensor("int64", [values.length], values);
+  const u64 = (...values: bigint[]) => tensor("uint64", [values.length], values);
+  const big = 2n ** 63n + 1n;
+  test.each([
+    [
+      "CumSum",
+      node("CumSum", ["x", "a"], ["y"]),
+      [i64(2n ** 60n, 1n), tensor("int64", [], [0])],
+      i64(2n ** 60n, 2n ** 60n + 1n),
+    ],
+    ["Pow", node("Pow", ["x", "e"], ["y"]), [i64(3n, -2n, 7n), i64(39n, 63n, 0n)], i64(3n ** 39n, -(2n ** 63n), 1n)],
+    [
+      "MatMul",
+      node("MatMul", ["x", "z"], ["y"]),
+      [i64(2n ** 40n + 1n, 1n), i64(2n ** 20n, 3n)],
+      tensor("int64", [], [2n ** 60n + 2n ** 20n + 3n]),
+    ],
+    ["Max of unsigned", node("Max", ["x", "z"], ["y"]), [u64(big), u64(5n)], u64(big)],
+    ["Div of unsigned", node("Div", ["x", "z"], ["y"]), [u64(big), u64(3n)], u64(big / 3n)],
+    [
+      "unsigned to float",
+      node("Cast", ["x"], ["y"], { to: attr.int(11) }),
+      [u64(2n ** 63n)],
+      tensor("float64", [1], [2 ** 63]),
+    ],
+    [
+      "BitShift",
+      node("BitShift", ["x", "z"], ["y"], { direction: attr.string("RIGHT") }),
+      [u64(big), u64(1n)],
+      u64(2n ** 62n),
+    ],
+  ])("%s is exact", (_, n, inputs, expected) => {
+    const got = evaluateNode(n, inputs)?.[0];
+    expect([got?.dtype, got?.shape]).toEqual([expected.dtype, expected.shape]);
+    expect(got!.bytes).toEqual(expected.bytes);
+  });
+});

@@ -7,8 +7,12 @@ import { numbersOf as elementsOf, tensorOf } from "../numeric/convert.ts";
 export interface Nd {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly data: Float64Array | BigInt64Array;
+  readonly data: Float64Array | Wide;
 }
+
+/** 64-bit integers. */
+export type Wide = BigInt64Array | BigUint64Array;
+export const isWideData = (data: Float64Array | Wide): data is Wide => !(data instanceof Float64Array);
 
 /** Most elements that one result may have: 2^27. */
 export const ELEMENT_LIMIT = 1 << 27;
@@ -43,18 +47,29 @@ export const isKnown = (dtype: DType): boolean => known.has(dtype);
 export const isWide = (dtype: DType): boolean => dtype === "int64" || dtype === "uint64";
 
 /** @throws PareError `ops/shape`, `ops/too-large` */
-export function newData(dtype: DType, shape: readonly number[]): Float64Array | BigInt64Array {
+export function newData(dtype: DType, shape: readonly number[]): Float64Array | Wide {
   const count = elementCount(shape);
   if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0)) throw failure("ops/shape", `[${shape}] is no shape`);
   if (!(count <= ELEMENT_LIMIT))
     throw failure("ops/too-large", `[${shape}] has more than ${ELEMENT_LIMIT} elements, the most that is evaluated`);
-  return isWide(dtype) ? new BigInt64Array(count) : new Float64Array(count);
+  if (dtype === "uint64") return new BigUint64Array(count);
+  return dtype === "int64" ? new BigInt64Array(count) : new Float64Array(count);
+}
+
+/** Numbers as 64-bit integers, cut at the point; of one out of range the low bits. */
+export function wideOf(dtype: DType, values: ArrayLike<number | bigint>): Wide {
+  const data = dtype === "uint64" ? new BigUint64Array(values.length) : new BigInt64Array(values.length);
+  for (let i = 0; i < data.length; i++) {
+    const v = values[i]!;
+    data[i] = typeof v === "bigint" ? v : BigInt(Number.isFinite(v) ? Math.trunc(v) : 0);
+  }
+  return data;
 }
 
 /** An array of numbers; 64-bit integers are made of them exactly. */
 export function nd(dtype: DType, shape: readonly number[], numbers: ArrayLike<number | bigint>): Nd {
   const data = newData(dtype, shape);
-  if (data instanceof BigInt64Array) for (let i = 0; i < data.length; i++) data[i] = BigInt(numbers[i]!);
+  if (isWideData(data)) for (let i = 0; i < data.length; i++) data[i] = BigInt(numbers[i]!);
   else for (let i = 0; i < data.length; i++) data[i] = Number(numbers[i]!);
   return { dtype, shape, data };
 }
@@ -69,15 +84,14 @@ export const numbersOf = (a: Nd): Float64Array =>
 export function fromTensor(t: ResidentTensor): Nd {
   const { dtype, shape } = t;
   if (dtype === "int64") return { dtype, shape, data: storageView("int64", t.bytes) };
-  if (dtype === "uint64")
-    return { dtype, shape, data: new BigInt64Array(storageView("uint64", t.bytes).slice().buffer) };
+  if (dtype === "uint64") return { dtype, shape, data: storageView("uint64", t.bytes) };
   return { dtype, shape, data: elementsOf(t) };
 }
 
 /** Rounds to the element type, once: floats to nearest, ties to even; integers keep the low bits. */
 export function toTensor(a: Nd): ResidentTensor {
   const { dtype, shape, data } = a;
-  return data instanceof BigInt64Array ? tensor(dtype, shape, data) : tensorOf(dtype, shape, data, false);
+  return isWideData(data) ? tensor(dtype, shape, data) : tensorOf(dtype, shape, data, false);
 }
 
 /** Elements to skip for one step along each axis. */

@@ -1,6 +1,6 @@
 import { tensor } from "@pare/core";
 import { dtypeOfCode } from "../dtype-codes.ts";
-import { fromTensor, isWide, type Nd, toTensor } from "./array.ts";
+import { fromTensor, isWide, type Nd, toTensor, type Wide, wideOf } from "./array.ts";
 import { wrapped } from "./cast.ts";
 import { zip } from "./elementwise.ts";
 import { type EvaluateRule, type EvaluateRules, input, int, text } from "./rule.ts";
@@ -33,7 +33,10 @@ const bitCast: EvaluateRule = (call) => {
 const not: EvaluateRule = (call) => {
   const x = input(call, 0);
   const data = isWide(x.dtype)
-    ? (x.data as BigInt64Array).map((v) => ~v)
+    ? wideOf(
+        x.dtype,
+        Array.from(x.data as Wide, (v) => ~v),
+      )
     : (x.data as Float64Array).map((v) => wrapped(x.dtype, ~v));
   return [{ ...x, data } satisfies Nd];
 };

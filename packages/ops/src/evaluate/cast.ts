@@ -2,7 +2,7 @@ import { attribute, type DType, isFloat } from "@pare/core";
 import { dtypeOfCode } from "../dtype-codes.ts";
 import { integerRange, isInteger } from "../numeric/convert.ts";
 import { decodeE8m0, decodeFloat, encodeE8m0, encodeFloat, isSmallFloat } from "../numeric/formats.ts";
-import { isWide, type Nd, numbersOf } from "./array.ts";
+import { isWide, type Nd, numbersOf, wideOf } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, input, int } from "./rule.ts";
 
 /** How numbers that an 8-bit float lacks are treated: attributes of Cast. */
@@ -22,8 +22,7 @@ export function cast(a: Nd, dtype: DType, { saturate = true, round = "up" }: Cas
     return { dtype, shape, data: Float64Array.from(a.data as Float64Array, (v) => (Number(v) === 0 ? 0 : 1)) };
   const whole = (v: number) => (Number.isFinite(v) ? Math.trunc(v) : 0);
   if (isWide(dtype)) {
-    const data = a.data instanceof BigInt64Array ? a.data : BigInt64Array.from(a.data, (v) => BigInt(whole(v)));
-    return { dtype, shape, data };
+    return { dtype, shape, data: wideOf(dtype, a.data) };
   }
   const numbers = numbersOf(a);
   if (isInteger(dtype)) return { dtype, shape, data: numbers.map((v) => wrapped(dtype, whole(v))) };

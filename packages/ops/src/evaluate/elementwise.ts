@@ -1,5 +1,14 @@
 import type { DType } from "@pare/core";
-import { broadcastPositions, broadcastShape, isWide, type Nd, newData, numbersOf } from "./array.ts";
+import {
+  broadcastPositions,
+  broadcastShape,
+  isWide,
+  isWideData,
+  type Nd,
+  newData,
+  numbersOf,
+  wideOf,
+} from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, text } from "./rule.ts";
 
 const unary =
@@ -7,7 +16,7 @@ const unary =
   (call) => {
     const x = input(call, 0);
     const data = newData(x.dtype, x.shape);
-    if (data instanceof BigInt64Array) for (let i = 0; i < data.length; i++) data[i] = wide!(x.data[i] as bigint);
+    if (isWideData(data)) for (let i = 0; i < data.length; i++) data[i] = wide!(x.data[i] as bigint);
     else for (let i = 0; i < data.length; i++) data[i] = f(x.data[i] as number, call);
     return [{ ...x, data }];
   };
@@ -27,7 +36,8 @@ export function zip(
     const [x, y] = [a.data[p[i]!]!, b.data[q[i]!]!];
     if (isWide(a.dtype)) {
       const r = wide!(x as bigint, y as bigint);
-      data[i] = data instanceof BigInt64Array ? (r as bigint) : Number(r);
+      if (isWideData(data)) data[i] = r as bigint;
+      else data[i] = Number(r);
     } else data[i] = f(x as number, y as number);
   }
   return { dtype, shape, data };
@@ -58,20 +68,22 @@ const divide: EvaluateRule = (call) => {
   return [zip(a, b, f, (x, y) => (y === 0n ? 0n : x / y))];
 };
 
+/** A power in 64-bit integers, by squaring. */
+function widePower(base: bigint, exponent: bigint): bigint {
+  if (exponent < 0n) return base === 1n ? 1n : base === -1n ? (exponent % 2n === 0n ? 1n : -1n) : 0n;
+  let result = 1n;
+  for (let [b, e] = [base, exponent]; e > 0n; e >>= 1n, b = BigInt.asUintN(64, b * b))
+    if (e & 1n) result = BigInt.asUintN(64, result * b);
+  return result;
+}
+
 const power: EvaluateRule = (call) => {
   const [a, b] = [input(call, 0), input(call, 1)];
-  const exponent: Nd = { ...b, data: numbersOf(b) };
+  const integers = isWide(a.dtype) && !isFloat(b.dtype);
+  if (integers) return [zip(a, { ...b, data: wideOf("int64", b.data), dtype: "int64" }, (x) => x, widePower)];
   const base: Nd = { ...a, data: numbersOf(a), dtype: isWide(a.dtype) ? "float64" : a.dtype };
-  const result = zip(base, { ...exponent, dtype: "float64" }, (x, y) => x ** y);
-  return [
-    isWide(a.dtype)
-      ? {
-          ...result,
-          dtype: a.dtype,
-          data: BigInt64Array.from(result.data as Float64Array, (v) => BigInt(Math.trunc(v))),
-        }
-      : result,
-  ];
+  const result = zip(base, { ...b, data: numbersOf(b), dtype: "float64" }, (x, y) => x ** y);
+  return [isWide(a.dtype) ? { ...result, dtype: a.dtype, data: wideOf(a.dtype, result.data as Float64Array) } : result];
 };
 
 const mod: EvaluateRule = (call) => {

@@ -3,7 +3,8 @@ import {
   broadcastPositions,
   broadcastShape,
   eachIndex,
-  isWide,
+  gathered,
+  isWideData,
   type Nd,
   nd,
   newData,
@@ -22,25 +23,28 @@ export function matmul(a: Nd, b: Nd): Nd {
   const [outerA, outerB] = [left.shape.slice(0, -2), right.shape.slice(0, -2)];
   const outer = broadcastShape(outerA, outerB);
   const [p, q] = [broadcastPositions(outerA, outer), broadcastPositions(outerB, outer)];
-  const data = new Float64Array(newData("float64", [...outer, m, n]).length);
-  const [x, y] = [numbersOf(left), numbersOf(right)];
+  const shape = [...outer, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
+  const data = newData(a.dtype, shape);
+  const [x, y] = [left.data, right.data];
   for (let o = 0; o < p.length; o++)
     for (let i = 0; i < m; i++)
       for (let t = 0; t < k; t++) {
         const v = x[(p[o]! * m + i) * k + t]!;
-        for (let j = 0; j < n; j++) data[(o * m + i) * n + j]! += v * y[(q[o]! * k + t) * n + j]!;
+        const row = (o * m + i) * n;
+        const from = (q[o]! * k + t) * n;
+        if (isWideData(data)) for (let j = 0; j < n; j++) data[row + j]! += (v as bigint) * (y[from + j] as bigint);
+        else for (let j = 0; j < n; j++) data[row + j]! += (v as number) * (y[from + j] as number);
       }
-  const shape = [...outer, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
-  return isWide(a.dtype) ? nd(a.dtype, shape, data) : { dtype: a.dtype, shape, data };
+  return { dtype: a.dtype, shape, data };
 }
 
 const transposed = (a: Nd): Nd => {
   const [m, n] = a.shape as [number, number];
-  return {
-    dtype: a.dtype,
-    shape: [n, m],
-    data: Float64Array.from({ length: m * n }, (_, i) => Number(a.data[(i % m) * n + Math.floor(i / m)])),
-  };
+  return gathered(
+    a,
+    [n, m],
+    Array.from({ length: m * n }, (_, i) => (i % m) * n + Math.floor(i / m)),
+  );
 };
 
 const gemm: EvaluateRule = (call) => {

@@ -1,4 +1,15 @@
-import { eachIndex, isWide, type Nd, newData, numbersOf, reshaped, stridesOf, wholeAxis } from "./array.ts";
+import {
+  eachIndex,
+  isWide,
+  isWideData,
+  type Nd,
+  newData,
+  numbersOf,
+  reshaped,
+  stridesOf,
+  wholeAxis,
+  wideOf,
+} from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, ints } from "./rule.ts";
 
 /** The elements that each element of a reduction is made of: `visit` gets their numbers, in order. */
@@ -18,7 +29,7 @@ function reduceWith(
   const data = newData(a.dtype, shape);
   eachIndex(shape, (index, flat) => {
     const base = index.reduce((sum, i, axis) => sum + i * strides[axis]!, 0);
-    if (data instanceof BigInt64Array) data[flat] = wide!(offsets.map((o) => a.data[base + o] as bigint));
+    if (isWideData(data)) data[flat] = wide!(offsets.map((o) => a.data[base + o] as bigint));
     else data[flat] = f(offsets.map((o) => a.data[base + o] as number));
   });
   return { dtype: a.dtype, data, shape: keep ? shape : a.shape.filter((_, axis) => !reduced.has(axis)) };
@@ -42,15 +53,23 @@ const reduction =
         : {
             ...result,
             dtype: x.dtype,
-            data: BigInt64Array.from(result.data as Float64Array, (v) => BigInt(Math.trunc(v))),
+            data: wideOf(x.dtype, result.data as Float64Array),
           },
     ];
   };
 
 /** Without axes every element is reduced alone. */
 const noAxes = (x: Nd, f: (values: number[]) => number, wide?: (values: bigint[]) => bigint): Nd =>
-  x.data instanceof BigInt64Array
-    ? { ...x, data: wide ? x.data.map((v) => wide([v])) : x.data }
+  isWideData(x.data)
+    ? {
+        ...x,
+        data: wide
+          ? wideOf(
+              x.dtype,
+              Array.from(x.data, (v) => wide([v])),
+            )
+          : x.data,
+      }
     : { ...x, data: x.data.map((v) => f([v])) };
 
 const sum = (values: readonly number[]) => values.reduce((s, v) => s + v, 0);
@@ -112,22 +131,26 @@ export function softmaxRow(row: Float64Array): Float64Array {
 
 /** Sums or products of an axis up to each element. */
 const cumulative =
-  (start: number, f: (a: number, b: number) => number): EvaluateRule =>
+  (start: 0 | 1, f: (a: number, b: number) => number, wide: (a: bigint, b: bigint) => bigint): EvaluateRule =>
   (call) => {
     const x = input(call, 0);
     const axis = wholeAxis(ints(call, 1)![0]!, x.shape.length);
     const [exclusive, reverse] = [int(call, "exclusive", 0) === 1, int(call, "reverse", 0) === 1];
-    const result = mapRows(x, axis, (row) => {
-      const ordered = reverse ? row.toReversed() : row;
-      let total = start;
-      const totals = ordered.map((v) => {
-        const before = total;
-        total = f(total, v);
-        return exclusive ? before : total;
-      });
-      return reverse ? totals.toReversed() : totals;
-    });
-    return [isWide(x.dtype) ? { ...result, data: BigInt64Array.from(result.data as Float64Array, BigInt) } : result];
+    const size = x.shape[axis]!;
+    const step = stridesOf(x.shape)[axis]!;
+    const data = newData(x.dtype, x.shape);
+    for (let row = 0; row < x.data.length / size; row++) {
+      const first = Math.floor(row / step) * size * step + (row % step);
+      let total: number | bigint = isWideData(data) ? BigInt(start) : start;
+      for (let k = 0; k < size; k++) {
+        const at = first + (reverse ? size - 1 - k : k) * step;
+        const before: number | bigint = total;
+        const v = x.data[at]!;
+        total = typeof v === "bigint" ? wide(total as bigint, v) : f(total as number, v);
+        data[at] = (exclusive ? before : total) as never;
+      }
+    }
+    return [{ ...x, data }];
   };
 
 export const reductions: EvaluateRules = {
@@ -145,9 +168,15 @@ export const reductions: EvaluateRules = {
     (v) => v.reduce((p, x) => p * x, 1),
     (v) => v.reduce((p, x) => p * x, 1n),
   ),
-  ReduceL1: reduction((v) => sum(v.map(Math.abs))),
+  ReduceL1: reduction(
+    (v) => sum(v.map(Math.abs)),
+    (v) => v.reduce((s, x) => s + (x < 0n ? -x : x), 0n),
+  ),
   ReduceL2: reduction((v) => Math.sqrt(sum(v.map((x) => x * x)))),
-  ReduceSumSquare: reduction((v) => sum(v.map((x) => x * x))),
+  ReduceSumSquare: reduction(
+    (v) => sum(v.map((x) => x * x)),
+    (v) => v.reduce((s, x) => s + x * x, 0n),
+  ),
   ReduceLogSum: reduction((v) => Math.log(sum(v))),
   ReduceLogSumExp: reduction(logSumExp),
   ArgMax: arg((a, b) => a > b),
@@ -166,8 +195,16 @@ export const reductions: EvaluateRules = {
       int(call, "p", 2) === 1 ? sum(Array.from(row, Math.abs)) : Math.sqrt(sum(Array.from(row, (v) => v * v)));
     return row.map((v) => (size === 0 ? 0 : v / size));
   }),
-  CumSum: cumulative(0, (a, b) => a + b),
-  CumProd: cumulative(1, (a, b) => a * b),
+  CumSum: cumulative(
+    0,
+    (a, b) => a + b,
+    (a, b) => a + b,
+  ),
+  CumProd: cumulative(
+    1,
+    (a, b) => a * b,
+    (a, b) => a * b,
+  ),
   Flatten: (call) => {
     const x = input(call, 0);
     const given = int(call, "axis", 1);

@@ -5,6 +5,7 @@ import {
   eachIndex,
   fromTensor,
   gathered,
+  isWideData,
   type Nd,
   nd,
   newData,
@@ -201,7 +202,7 @@ const pad: EvaluateRule = (call) => {
   const shape = x.shape.map((d, axis) => Math.max(0, d + before[axis]! + after[axis]!));
   const strides = stridesOf(x.shape);
   const data = newData(x.dtype, shape);
-  const fill = call.inputs[2]?.data[0] ?? (data instanceof BigInt64Array ? 0n : 0);
+  const fill = call.inputs[2]?.data[0] ?? (isWideData(data) ? 0n : 0);
   eachIndex(shape, (index, flat) => {
     let at = 0;
     for (let axis = 0; axis < rank; axis++) {
@@ -240,7 +241,7 @@ const constantOfShape: EvaluateRule = (call) => {
   const filled = attribute(call.node, "value", "tensor") as ResidentTensor | undefined;
   const value = filled ? fromTensor(filled) : nd("float32", [1], [0]);
   const data = newData(value.dtype, shape);
-  if (data instanceof BigInt64Array) data.fill(value.data[0] as bigint);
+  if (isWideData(data)) data.fill(value.data[0] as bigint);
   else data.fill(value.data[0] as number);
   return [{ dtype: value.dtype, shape, data }];
 };
