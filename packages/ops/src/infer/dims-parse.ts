@@ -15,7 +15,20 @@ type Lookup = (name: string) => Poly | undefined;
  * The polynomial that a dimension's text is. A text that is no expression (`batch size`, `a/b`) is the name of a symbol.
  * Undefined where it is too long.
  */
-export function parse(text: string, lookup: Lookup = () => undefined): Poly | undefined {
+export function parse(text: string, lookup?: Lookup): Poly | undefined {
+  if (lookup) return read(text, lookup);
+  let found = texts.get(text);
+  if (found === undefined) {
+    if (texts.size > 10_000) texts.clear();
+    texts.set(text, (found = read(text, () => undefined) ?? null));
+  }
+  return found ?? undefined;
+}
+
+/** Texts that were read before, with what they are; bounded. */
+const texts = new Map<string, Poly | null>();
+
+function read(text: string, lookup: Lookup): Poly | undefined {
   if (/^[A-Za-z_][\w.]*$/.test(text)) return lookup(text) ?? atom(text);
   if (text.length > MOST_TEXT) return undefined;
   const tokens =

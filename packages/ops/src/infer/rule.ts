@@ -30,7 +30,7 @@ export type ValueRules = Readonly<Record<string, ValueRule>>;
 /** Most elements whose values are followed. */
 export const MOST_VALUES = 1024;
 /** Most dimensions that a shape is made with. */
-const MOST_RANK = 64;
+export const MOST_RANK = 64;
 
 export const shapeAt = ({ inputs }: Call, index: number): Shape => inputs[index]?.shape;
 export const valuesAt = ({ inputs }: Call, index: number): readonly Dim[] | undefined => inputs[index]?.values;

@@ -24,7 +24,10 @@ export const sequenceRules: ReadonlyMap<string, FactRule> = new Map<string, Fact
       return wrapped("sequence", dtype && { kind: "tensor", dtype });
     },
   ],
-  ["SequenceConstruct", (c) => wrapped("sequence", typeOfFact(c.inputs.map((f) => withoutValues(f)).reduce(join)))],
+  [
+    "SequenceConstruct",
+    (c) => wrapped("sequence", typeOfFact(c.inputs.map(withoutValues).reduce(join, withoutValues(c.inputs[0])))),
+  ],
   [
     "SequenceInsert",
     (c) => {

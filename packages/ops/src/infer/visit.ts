@@ -19,7 +19,18 @@ import { makers } from "./make.ts";
 import { recurrents } from "./recurrent.ts";
 import { reductions } from "./reduce.ts";
 import { reshapes } from "./reshape.ts";
-import { type Call, type Fact, factOf, isNumbers, join, type ShapeRule, typeOfFact } from "./rule.ts";
+import {
+  type Call,
+  type Fact,
+  factOf,
+  isNumbers,
+  join,
+  MOST_RANK,
+  MOST_VALUES,
+  type Shape,
+  type ShapeRule,
+  typeOfFact,
+} from "./rule.ts";
 import { selections } from "./select.ts";
 import { sequenceRules } from "./sequence.ts";
 import { constantFact, valueRules } from "./values.ts";
@@ -125,15 +136,21 @@ function ruled(c: Call, opset: number): readonly (Fact | undefined)[] {
   const facts = sequenceRules.get(node.op)?.(c);
   if (facts) return facts;
   if (node.op === "Identity") return inputs;
-  const shapes = shapeRules.get(node.op)?.(c) ?? [];
+  const shapes = (shapeRules.get(node.op)?.(c) ?? []).map(possible);
   const elements = values.get(node.op)?.(c, shapes[0]) ?? [];
   return outputDTypes(node, inputs, opset).map((dtype, i): Fact => {
     const shape = shapes[i];
     const found = elements[i];
     const fits = found && shape && isNumbers(shape) && shape.reduce((n, d) => n * d, 1) === found.length;
-    return { dtype, shape, ...(fits && { values: found }) };
+    return { dtype, shape, ...(fits && found.length <= MOST_VALUES && { values: found }) };
   });
 }
+
+/** A shape without dimensions that none has. */
+const possible = (shape: Shape): Shape =>
+  shape && shape.length <= MOST_RANK
+    ? shape.map((d) => (typeof d === "number" && !(Number.isSafeInteger(d) && d >= 0) ? null : d))
+    : undefined;
 
 const joined = (a: Facts, b: Facts): Facts =>
   new Map([...b].map(([name, fact]) => [name, a.has(name) ? join(a.get(name), fact) : fact]));
