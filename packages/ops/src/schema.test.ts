@@ -1,5 +1,6 @@
 import { attr, graph, IR_OPSET, model, node, tensor, type ValueType, value } from "@pare/core";
 import { describe, expect, test } from "vitest";
+import { breaks } from "./schema/breaks.ts";
 import { checkNode, lowestOpset, lowestVersion, operatorNames, schemaOf, versionsOf } from "./schema.ts";
 
 const codes = (n: ReturnType<typeof node>, version = IR_OPSET, types: Record<string, ValueType> = {}) =>
@@ -126,6 +127,11 @@ describe("lowestVersion", () => {
     expect(lowestVersion(node("Pow", ["a", "b"], ["y"]), (v) => types.get(v))).toBe(12);
     expect(lowestVersion(node("Pow", ["a", "c"], ["y"]), (v) => types.get(v))).toBe(7);
   });
+});
+
+test("breaks are at versions that the operator has", () => {
+  for (const [op, versions] of breaks)
+    for (const v of versions.keys()) expect(versionsOf(op), `${op} ${v}`).toContain(v);
 });
 
 test("a model is as new as its newest node, graphs inside included", () => {
