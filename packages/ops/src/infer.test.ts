@@ -386,6 +386,7 @@ test("never throws, whatever a model says", () => {
     return (seed >>> 8) % n;
   };
   const pick = <T>(list: readonly T[]): T => list[random(list.length)]!;
+  const thrown: string[] = [];
   const dims: Dim[] = [0, 1, 2, 3, -1, null, "N", "2*N+1", "a b", "((", 2 ** 53];
   const numbers = [-(2 ** 63), -7, -1, 0, 1, 2, 5, 2 ** 31, 2 ** 62];
   for (const op of operatorNames())
@@ -415,6 +416,11 @@ test("never throws, whatever a model says", () => {
         [node(op, order, ["y", "z", "u"], attributes)],
         pick(["float32", "int64", "bool"]),
       );
-      expect(() => inferTypes(m).reason(viewOf(m).main, "y"), op).not.toThrow();
+      try {
+        inferTypes(m).reason(viewOf(m).main, "y");
+      } catch (error) {
+        thrown.push(`${op}: ${error}`);
+      }
     }
+  expect(thrown).toEqual([]);
 });

@@ -7,6 +7,8 @@ import {
   IR_OPSET,
   type Model,
   type Node,
+  operatorOf,
+  type ValueInfo,
   type ValueType,
   viewOf,
 } from "@pare/core";
@@ -72,6 +74,7 @@ export function visitModel(model: Model, given: ReadonlyMap<string, readonly Dim
   const known = new Map<Graph, Facts>();
   const opset = model.opsets.get("") ?? IR_OPSET;
   const declared = declarations(model, given);
+  const functions = new Map(model.functions.map((f) => [operatorOf({ domain: f.domain, op: f.name }), f]));
   // Bodies are visited again for each caller and turn; a model that nests them deeply is not followed to its end.
   let budget = 100_000 + 20 * viewOf(model).graphs.reduce((n, v) => n + v.graph.nodes.length, 0);
 
@@ -106,7 +109,7 @@ export function visitModel(model: Model, given: ReadonlyMap<string, readonly Dim
 
   const results = (node: Node, scope: Scope): readonly (Fact | undefined)[] => {
     const inputs = node.inputs.map((name) => (name === "" ? undefined : read(scope, name)));
-    const f = model.functions.find((d) => d.name === node.op && d.domain === node.domain);
+    const f = functions.get(operatorOf(node));
     if (f) {
       if (scope.calls.includes(f)) return [];
       const attributes = new Map([...f.defaults, ...node.attributes]);
@@ -123,7 +126,7 @@ export function visitModel(model: Model, given: ReadonlyMap<string, readonly Dim
     return constant ? [constantFact(constant)] : ruled({ node, inputs }, opset);
   };
 
-  const main = model.graph.inputs.map((v) => declared.input(v.name));
+  const main = model.graph.inputs.map(declared.input);
   enter(model.graph, main, { calls: [] });
   // Functions that nobody calls.
   for (const f of model.functions) if (!known.has(f.body)) enter(f.body, [], { calls: [f], attributes: f.defaults });
@@ -194,8 +197,7 @@ function declarations(model: Model, given: ReadonlyMap<string, readonly Dim[]>) 
   };
 
   return {
-    input(name: string): Fact | undefined {
-      const type = model.graph.inputs.find((v) => v.name === name)?.type;
+    input({ name, type }: ValueInfo): Fact | undefined {
       const shape = given.get(name)?.map(normal);
       return type && { ...fact(type, true), ...(shape && { shape }) };
     },
