@@ -357,6 +357,14 @@ describe("graphs inside nodes", () => {
   });
 });
 
+test("a default of an input is no constant", () => {
+  const m = made({ x: [4] }, { s: ints(2, 2) }, [node("Reshape", ["x", "s"], ["y"])]);
+  const open = { ...m, graph: { ...m.graph, inputs: [...m.graph.inputs, { name: "s" }] } };
+  expect(shapeIn(m)).toEqual([2, 2]);
+  expect(typeIn(open, "s")).toEqual({ kind: "tensor", dtype: "int64", shape: [2] });
+  expect(shapeIn(open)).toEqual([null, null]);
+});
+
 test("says why it does not know", () => {
   const m = made({ x: [4], shape: [2] }, {}, [
     node("Reshape", ["x", "shape"], ["r"], {}, { name: "R" }),

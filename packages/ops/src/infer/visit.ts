@@ -92,7 +92,10 @@ export function visitModel(model: Model, given: ReadonlyMap<string, readonly Dim
     for (const [name, t] of graph.weights) scope.facts.set(name, constantFact(t));
     for (const [name, t] of graph.sparseWeights) scope.facts.set(name, { dtype: t.values.dtype, shape: t.shape });
     graph.inputs.forEach((v, i) => {
-      scope.facts.set(v.name, declared.merge(inputs[i], graph, v.name));
+      // A weight that is an input too is only its default: its type counts, not its elements.
+      const standard = graph.weights.get(v.name);
+      const fact = inputs[i] ?? (standard && { dtype: standard.dtype, shape: standard.shape });
+      scope.facts.set(v.name, declared.merge(fact, graph, v.name));
     });
     for (const n of graph.nodes) visit(n, scope);
     const before = known.get(graph);
