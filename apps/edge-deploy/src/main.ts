@@ -43,7 +43,7 @@ async function main(): Promise<number> {
     say(`${job.name}: source`);
     const answers = await answersOf(job, job.file, signal);
     sources.set(job, answers);
-    for (const version of versions) {
+    for (const version of values.full ? versions : versions.filter((v) => !v.extra)) {
       say(`${job.name}: ${version.name}`);
       outcomes.push(await deploy(job, version, answers, values.out, signal));
     }

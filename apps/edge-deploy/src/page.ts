@@ -1,5 +1,5 @@
 import { htmlReport, type Section, table } from "@pare/report";
-import { type Outcome, versions } from "./deploy.ts";
+import type { Outcome } from "./deploy.ts";
 import type { Answer, Job } from "./jobs.ts";
 import type { Image } from "./ocr/image.ts";
 import { toPng } from "./ocr/index.ts";
@@ -47,6 +47,7 @@ const dataUri = (image: Image) => `data:image/png;base64,${Buffer.from(toPng(ima
 /** The page: sizes, answers, lines with what each version read, error along the graph, coverage. */
 export function pageOf(outcomes: readonly Outcome[], sources: ReadonlyMap<Job, readonly Answer[]>): string {
   const jobs = [...sources.keys()];
+  const versions = [...new Set(outcomes.map((o) => o.version))];
   const of = (job: Job) => outcomes.filter((o) => o.job === job);
   const sections: Section[] = [
     {
@@ -104,7 +105,7 @@ export function pageOf(outcomes: readonly Outcome[], sources: ReadonlyMap<Job, r
     text: "SQNR of every inner value of the main graph that both models have.",
   });
   for (const job of jobs.filter((j) => of(j).some((o) => o.comparison.values.length > 3))) {
-    const worst = of(job).toSorted((a, b) => a.sqnrDb - b.sqnrDb)[0]!;
+    const worst = of(job).find((o) => o.version.inner)!;
     sections.push({
       kind: "errors",
       title: `${job.name}, ${worst.version.name}`,
