@@ -1,6 +1,6 @@
-import { elementCount } from "@pare/core";
+import { elementCount, failure } from "@pare/core";
 import { dtypeOfCode } from "../dtype-codes.ts";
-import { eachIndex, type Nd, nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
+import { eachIndex, limitWork, type Nd, nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, input, int, intList, ints, text } from "./rule.ts";
 
 /** Each element of a new shape from where it stands in `x`; undefined where nothing stands. */
@@ -89,6 +89,8 @@ const col2Im: EvaluateRule = (call) => {
   const shape = [batch, rows / taps, ...image];
   const data = newData("float64", shape) as Float64Array;
   const values = numbersOf(x);
+  if (planes * taps * columns !== x.data.length || columns !== elementCount(counts))
+    throw failure("ops/shape", `Col2Im: [${x.shape}] is not the blocks of an image`);
   eachIndex(block, (tap, t) =>
     eachIndex(counts, (position, column) => {
       const at = position.map((p, i) => p * strides[i]! - pads[i]! + tap[i]! * dilations[i]!);
@@ -173,6 +175,7 @@ const einsum: EvaluateRule = (call) => {
     );
   });
   const shape = result.map((l) => sizes.get(l)!);
+  limitWork(elementCount(all.map((l) => sizes.get(l)!)), "Einsum");
   const inner = elementCount(summed.map((l) => sizes.get(l)!));
   const data = newData("float64", shape) as Float64Array;
   eachIndex(

@@ -14,8 +14,17 @@ export interface Nd {
 export type Wide = BigInt64Array | BigUint64Array;
 export const isWideData = (data: Float64Array | Wide): data is Wide => !(data instanceof Float64Array);
 
-/** Most elements that one result may have: 2^27. */
-export const ELEMENT_LIMIT = 1 << 27;
+/** Most elements that one result may have: 2^24. */
+export const ELEMENT_LIMIT = 1 << 24;
+
+/** Most steps, of the length of a multiplication, that one node may take: 2^32. */
+export const WORK_LIMIT = 2 ** 32;
+
+/** Refuses what would take too long. @throws PareError `ops/too-large` */
+export function limitWork(steps: number, what: string): void {
+  if (!(steps <= WORK_LIMIT))
+    throw failure("ops/too-large", `${what} would take ${steps} steps, more than ${WORK_LIMIT}`);
+}
 
 /** Element types whose values the evaluator knows. */
 const known = new Set<DType>([
@@ -133,8 +142,11 @@ export function eachIndex(shape: readonly number[], visit: (index: readonly numb
   }
 }
 
-/** Positions in `from` of the elements of `to`, to which `from` is broadcast. */
+/** Positions in `from` of the elements of `to`, to which `from` is broadcast. @throws PareError `ops/broadcast` */
 export function broadcastPositions(from: readonly number[], to: readonly number[]): Int32Array {
+  const fits = from.length <= to.length && from.every((d, i) => d === 1 || d === to[i + to.length - from.length]);
+  if (!fits) throw failure("ops/broadcast", `the shape [${from}] does not go into [${to}]`);
+  if (!(elementCount(to) <= ELEMENT_LIMIT)) newData("float64", to);
   const strides = stridesOf(from);
   const steps = to.map((_, axis) => {
     const own = axis - to.length + from.length;
@@ -159,7 +171,11 @@ export function wholeAxis(axis: number, rank: number): number {
 /** Elements of `a` at positions, in a new shape. */
 export function gathered(a: Nd, shape: readonly number[], positions: ArrayLike<number>): Nd {
   const data = newData(a.dtype, shape);
-  for (let i = 0; i < data.length; i++) data[i] = a.data[positions[i]!]!;
+  for (let i = 0; i < data.length; i++) {
+    const v = a.data[positions[i]!];
+    if (v === undefined) throw failure("ops/shape", `there is no element ${positions[i]} in [${a.shape}]`);
+    data[i] = v;
+  }
   return { dtype: a.dtype, shape, data };
 }
 

@@ -5,6 +5,7 @@ import {
   eachIndex,
   gathered,
   isWideData,
+  limitWork,
   type Nd,
   nd,
   newData,
@@ -20,11 +21,19 @@ export function matmul(a: Nd, b: Nd): Nd {
   const right = b.shape.length === 1 ? reshaped(b, [b.shape[0]!, 1]) : b;
   const [m, k] = left.shape.slice(-2) as [number, number];
   const n = right.shape.at(-1)!;
+  if (
+    a.shape.length === 0 ||
+    b.shape.length === 0 ||
+    right.shape.at(-2) !== k ||
+    isWideData(a.data) !== isWideData(b.data)
+  )
+    throw failure("ops/shape", `[${a.shape}] and [${b.shape}] have no matrix product`);
   const [outerA, outerB] = [left.shape.slice(0, -2), right.shape.slice(0, -2)];
   const outer = broadcastShape(outerA, outerB);
   const [p, q] = [broadcastPositions(outerA, outer), broadcastPositions(outerB, outer)];
   const shape = [...outer, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
   const data = newData(a.dtype, shape);
+  limitWork(data.length * k, "MatMul");
   const [x, y] = [left.data, right.data];
   for (let o = 0; o < p.length; o++)
     for (let i = 0; i < m; i++)
@@ -76,6 +85,8 @@ export function windowOf(call: Call, spatial: readonly number[], kernel: readonl
   const dilations = intList(call, "dilations") ?? spatial.map(() => 1);
   const auto = text(call, "auto_pad", "NOTSET");
   const pads = intList(call, "pads") ?? new Array<number>(2 * rank).fill(0);
+  if ([...strides, ...dilations].some((v) => !(v > 0)) || pads.some((v) => !(v >= 0)) || pads.length !== 2 * rank)
+    throw failure("ops/attribute", `${call.node.op}: strides [${strides}], dilations [${dilations}], pads [${pads}]`);
   const begin: number[] = [];
   const end: number[] = [];
   const out = spatial.map((size, i) => {
@@ -102,8 +113,8 @@ export function windowOf(call: Call, spatial: readonly number[], kernel: readonl
   return { kernel, strides, dilations, begin, end, out };
 }
 
-/** Most elements under all windows of one channel: 2^30. */
-const WINDOW_LIMIT = 2 ** 30;
+/** Most elements under all windows of one channel: 2^26. */
+const WINDOW_LIMIT = 2 ** 26;
 
 function newShape(shape: readonly number[]): readonly number[] {
   if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0)) throw failure("ops/shape", `[${shape}] is no shape`);
@@ -134,6 +145,9 @@ export function conv(call: Call, x: Nd, w: Nd, bias?: Nd): Nd {
   const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
   const [filters, depth, ...kernel] = w.shape as [number, number, ...number[]];
   const groups = int(call, "group", 1);
+  if (x.shape.length !== w.shape.length || depth * groups !== channels || filters % groups !== 0)
+    throw failure("ops/shape", `[${x.shape}] cannot be convolved with [${w.shape}] in ${groups} groups`);
+  if (bias && bias.data.length !== filters) throw failure("ops/shape", `${bias.data.length} biases for ${filters}`);
   const window = windowOf(call, spatial, kernel);
   const [area, taps] = [elementCount(spatial), elementCount(kernel)];
   const shape = [batch, filters, ...window.out];
@@ -165,6 +179,8 @@ const convTranspose: EvaluateRule = (call) => {
   const [, depth, ...kernel] = w.shape as [number, number, ...number[]];
   const groups = int(call, "group", 1);
   const filters = depth * groups;
+  if (x.shape.length !== w.shape.length || w.shape[0] !== channels || channels % groups !== 0)
+    throw failure("ops/shape", `[${x.shape}] cannot be convolved with [${w.shape}] in ${groups} groups`);
   const rank = spatial.length;
   const strides = intList(call, "strides") ?? spatial.map(() => 1);
   const dilations = intList(call, "dilations") ?? spatial.map(() => 1);

@@ -1,4 +1,4 @@
-import { elementCount } from "@pare/core";
+import { elementCount, failure } from "@pare/core";
 import { broadcastPositions, type Nd, numbersOf, wholeAxis } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, float, input, int, intList } from "./rule.ts";
 
@@ -11,6 +11,8 @@ const batchNormalization: EvaluateRule = (call) => {
   const epsilon = float(call, "epsilon", 1e-5);
   const area = elementCount(shape.slice(2));
   const channels = shape[1] ?? 1;
+  if ([scale, bias, mean, variance].some((t) => t.length !== channels))
+    throw failure("ops/shape", `BatchNormalization: statistics of other than ${channels} channels`);
   const channel = (i: number) => Math.floor(i / area) % channels;
   const apply = (m: Float64Array, v: Float64Array): Nd => ({
     dtype,
@@ -36,6 +38,8 @@ const batchNormalization: EvaluateRule = (call) => {
 
 /** Rows of `size` elements, each brought to mean 0 and variance 1; with what it took. */
 function standardise(values: Float64Array, size: number, epsilon: number) {
+  if (values.length > 0 && !(Number.isInteger(size) && size > 0 && values.length % size === 0))
+    throw failure("ops/shape", `${values.length} elements are no rows of ${size}`);
   const data = new Float64Array(values.length);
   const means: number[] = [];
   const inverses: number[] = [];
@@ -93,6 +97,8 @@ const groupNormalization: EvaluateRule = (call) => {
   const [channels, area] = [x.shape[1]!, elementCount(x.shape.slice(2))];
   const size = (channels / int(call, "num_groups", 1)) * area;
   const { data } = standardise(numbersOf(x), size, float(call, "epsilon", 1e-5));
+  if ([scale, bias].some((t) => t.data.length !== channels))
+    throw failure("ops/shape", `GroupNormalization: scale or bias of other than ${channels} channels`);
   const at = (t: Nd, i: number) => Number(t.data[Math.floor(i / area) % channels]);
   return [{ ...x, data: data.map((v, i) => v * at(scale, i) + at(bias, i)) }];
 };

@@ -9,25 +9,27 @@ interface Under {
   readonly padded: number;
 }
 
-/** Calls `visit` for every window of a pooling. */
-function windowsOf(call: Call, x: Nd, visit: (under: Under, at: number, outArea: number) => void): number[] {
+/** The result's shape, and a walk over the windows of a pooling. */
+function windowsOf(call: Call, x: Nd) {
   const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
   const window = windowOf(call, spatial, intList(call, "kernel_shape")!);
   const outArea = elementCount(window.out);
-  eachIndex(window.out, (position, at) => {
-    const places: number[] = [];
-    underWindow(window, spatial, position, (place) => places.push(place));
-    // Places that count as padding: beyond it, where ceil_mode lets a window hang over, there is nothing.
-    const padded = elementCount(
-      window.kernel.map((k, i) => {
-        const start = position[i]! * window.strides[i]! - window.begin[i]!;
-        return Array.from({ length: k }, (_, t) => start + t * window.dilations[i]!).filter((p) => p < window.end[i]!)
-          .length;
-      }),
-    );
-    visit({ places, padded }, at, outArea);
-  });
-  return [batch, channels, ...window.out];
+  const shape = [batch, channels, ...window.out];
+  const each = (visit: (under: Under, at: number) => void) =>
+    eachIndex(window.out, (position, at) => {
+      const places: number[] = [];
+      underWindow(window, spatial, position, (place) => places.push(place));
+      // Places that count as padding: beyond it, where ceil_mode lets a window hang over, there is nothing.
+      const padded = elementCount(
+        window.kernel.map((k, i) => {
+          const start = position[i]! * window.strides[i]! - window.begin[i]!;
+          const left = Math.ceil((window.end[i]! - start) / window.dilations[i]!);
+          return Math.max(0, Math.min(k, left));
+        }),
+      );
+      visit({ places, padded }, at);
+    });
+  return { shape, outArea, area: elementCount(spatial), planes: batch * channels, each };
 }
 
 /** Pools each channel: `f` gets the values under the window. */
@@ -35,23 +37,17 @@ const pool =
   (f: (values: readonly number[], padded: number, call: Call) => number): EvaluateRule =>
   (call) => {
     const x = input(call, 0);
-    const area = elementCount(x.shape.slice(2));
-    const planes = x.shape[0]! * x.shape[1]!;
+    const { shape, outArea, area, planes, each } = windowsOf(call, x);
     const image = numbersOf(x);
-    const results: [number, number][] = [];
-    const shape = windowsOf(call, x, ({ places, padded }, at, outArea) => {
-      for (let p = 0; p < planes; p++)
-        results.push([
-          p * outArea + at,
-          f(
-            places.map((i) => image[p * area + i]!),
-            padded,
-            call,
-          ),
-        ]);
-    });
     const data = newData("float64", shape) as Float64Array;
-    for (const [at, v] of results) data[at] = v;
+    each(({ places, padded }, at) => {
+      for (let p = 0; p < planes; p++)
+        data[p * outArea + at] = f(
+          places.map((i) => image[p * area + i]!),
+          padded,
+          call,
+        );
+    });
     return [{ dtype: x.dtype, shape, data }];
   };
 
@@ -59,10 +55,8 @@ const pool =
 const maxPool: EvaluateRule = (call) => {
   const x = input(call, 0);
   const spatial = x.shape.slice(2);
-  const area = elementCount(spatial);
-  const planes = x.shape[0]! * x.shape[1]!;
+  const { shape, outArea, area, planes, each } = windowsOf(call, x);
   const image = numbersOf(x);
-  const results: [number, number, number][] = [];
   // Column major places count the axes of the image the other way round.
   const byColumn = int(call, "storage_order", 0) === 1;
   const [rowSteps, columnSteps] = [stridesOf(spatial), stridesOf([...spatial].reverse()).reverse()];
@@ -70,20 +64,16 @@ const maxPool: EvaluateRule = (call) => {
     byColumn
       ? rowSteps.reduce((sum, step, i) => sum + (Math.floor(place / step) % spatial[i]!) * columnSteps[i]!, 0)
       : place;
-  const shape = windowsOf(call, x, ({ places }, at, outArea) => {
+  const data = newData("float64", shape) as Float64Array;
+  const indices = newData("int64", shape) as BigInt64Array;
+  each(({ places }, at) => {
     for (let p = 0; p < planes; p++) {
       let best = places[0] ?? 0;
       for (const i of places) if (image[p * area + i]! > image[p * area + best]!) best = i;
-      const value = places.length === 0 ? Number.NEGATIVE_INFINITY : image[p * area + best]!;
-      results.push([p * outArea + at, value, p * area + stored(best)]);
+      data[p * outArea + at] = places.length === 0 ? Number.NEGATIVE_INFINITY : image[p * area + best]!;
+      indices[p * outArea + at] = BigInt(p * area + stored(best));
     }
   });
-  const data = newData("float64", shape) as Float64Array;
-  const indices = newData("int64", shape) as BigInt64Array;
-  for (const [at, value, place] of results) {
-    data[at] = value;
-    indices[at] = BigInt(place);
-  }
   return [
     { dtype: x.dtype, shape, data },
     { dtype: "int64", shape, data: indices },

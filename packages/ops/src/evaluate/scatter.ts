@@ -39,6 +39,8 @@ const copyOf = (x: Nd): Nd["data"] => x.data.slice() as Nd["data"];
 const scatterElements: EvaluateRule = (call) => {
   const [x, indices, updates] = [input(call, 0), input(call, 1), input(call, 2)];
   const axis = wholeAxis(int(call, "axis", 0), x.shape.length);
+  if (String(indices.shape) !== String(updates.shape))
+    throw failure("ops/shape", `ScatterElements: [${updates.shape}] for [${indices.shape}]`);
   const strides = stridesOf(x.shape);
   const at = numbersOf(indices);
   const data = copyOf(x);
@@ -82,6 +84,8 @@ const gatherND: EvaluateRule = (call) => {
 const scatterND: EvaluateRule = (call) => {
   const [x, indices, updates] = [input(call, 0), input(call, 1), input(call, 2)];
   const { starts, size } = slicesOf(x, indices, 0);
+  if (updates.data.length !== starts.length * size)
+    throw failure("ops/shape", `ScatterND: [${updates.shape}] for ${starts.length} slices of ${size}`);
   const data = copyOf(x);
   starts.forEach((start, row) => {
     for (let i = 0; i < size; i++) joined(call, data, start + i, updates.data[row * size + i]!);
@@ -95,6 +99,8 @@ const tensorScatter: EvaluateRule = (call) => {
   const axis = wholeAxis(int(call, "axis", -2), x.shape.length);
   const from = ints(call, 2);
   const size = x.shape[axis]!;
+  const fits = update.shape.length === x.shape.length && update.shape.every((d, i) => i === axis || d === x.shape[i]);
+  if (!fits) throw failure("ops/shape", `TensorScatter: [${update.shape}] into [${x.shape}]`);
   const strides = stridesOf(x.shape);
   const circular = text(call, "mode", "linear") === "circular";
   const data = copyOf(x);

@@ -28,7 +28,8 @@ const reshape: EvaluateRule = (call) => {
   const shape = given.map((d, i) => (d === 0 && !zeros ? x.shape[i]! : d));
   const rest = shape.filter((d) => d !== -1).reduce((n, d) => n * d, 1);
   const whole = shape.map((d) => (d === -1 ? elementCount(x.shape) / rest : d));
-  if (elementCount(whole) !== elementCount(x.shape)) throw wrong(call, `[${x.shape}] cannot be seen as [${given}]`);
+  if (whole.some((d) => !(d >= 0)) || elementCount(whole) !== elementCount(x.shape))
+    throw wrong(call, `[${x.shape}] cannot be seen as [${given}]`);
   return [reshaped(x, whole)];
 };
 
@@ -73,6 +74,12 @@ export const concat: EvaluateRule = (call) => {
   const parts = call.inputs as readonly Nd[];
   const first = input(call, 0);
   const axis = wholeAxis(int(call, "axis", 0), first.shape.length);
+  const alike = (p: Nd) =>
+    p.shape.length === first.shape.length && p.shape.every((d, k) => k === axis || d === first.shape[k]);
+  if (!parts.every(alike)) {
+    const together = parts.map((p) => `[${p.shape}]`).join(" and ");
+    throw wrong(call, `${together} do not go together`);
+  }
   const shape = first.shape.map((d, k) => (k === axis ? parts.reduce((n, p) => n + p.shape[axis]!, 0) : d));
   const inner = shape.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = shape.slice(0, axis).reduce((n, d) => n * d, 1);
@@ -126,6 +133,8 @@ export const split: EvaluateRule = (call) => {
   if (!(parts > 0 && parts <= Math.max(size, call.node.outputs.length))) throw wrong(call, `${parts} parts of ${size}`);
   const each = Math.ceil(size / parts);
   const sizes = ints(call, 1) ?? Array.from({ length: parts }, (_, i) => Math.min(each, size - i * each));
+  if (sizes.some((s) => !(s >= 0)) || sizes.reduce((a, b) => a + b, 0) !== size)
+    throw wrong(call, `[${sizes}] of ${size}`);
   let start = 0;
   return sizes.map((part) => {
     const starts = x.shape.map((_, k) => (k === axis ? start : 0));

@@ -1,6 +1,6 @@
 import { elementCount, failure } from "@pare/core";
 import { roundEven } from "../numeric/formats.ts";
-import { eachIndex, newData, numbersOf, stridesOf } from "./array.ts";
+import { eachIndex, limitWork, newData, numbersOf, stridesOf } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, float, input, int, intList, ints, text } from "./rule.ts";
 
 /** Folds a coordinate back into [low, high] at its ends. */
@@ -130,18 +130,19 @@ const roiAlign: EvaluateRule = (call) => {
     const [w, h] = [size(left, edge(2)) / columns, size(top, edge(3)) / rows];
     const [ny, nx] = ratio > 0 ? [ratio, ratio] : [Math.ceil(h), Math.ceil(w)];
     const plane = (which[r!]! * channels + c!) * height * width;
-    const values: number[] = [];
+    limitWork(elementCount(shape) * ny * nx * 1024, "RoiAlign");
+    let total = 0;
     let largest = Number.NEGATIVE_INFINITY;
     for (let sy = 0; sy < ny; sy++)
       for (let sx = 0; sx < nx; sx++) {
         const y = top + (i! + (sy + 0.5) / ny) * h;
         const z = left + (j! + (sx + 0.5) / nx) * w;
         const parts = bilinear((a, b) => image[plane + a * width + b]!, height, width, y, z);
-        values.push(parts.reduce((s, v) => s + v, 0));
+        total += parts.reduce((s, v) => s + v, 0);
         largest = Math.max(largest, ...parts);
       }
     // The largest of the weighted pixels, as the standard's reference and runtimes have it.
-    data[flat] = isMax ? largest : values.reduce((s, v) => s + v, 0) / Math.max(1, ny * nx);
+    data[flat] = isMax ? largest : total / Math.max(1, ny * nx);
   });
   return [{ dtype: x.dtype, shape, data }];
 };
