@@ -128,9 +128,9 @@ const roiAlign: EvaluateRule = (call) => {
     const [left, top] = [edge(0), edge(1)];
     const size = (from: number, to: number) => (half ? to - from : Math.max(1, to - from));
     const [w, h] = [size(left, edge(2)) / columns, size(top, edge(3)) / rows];
-    const [ny, nx] = ratio > 0 ? [ratio, ratio] : [Math.ceil(h), Math.ceil(w)];
+    const [ny, nx] = ratio > 0 ? [ratio, ratio] : [Math.max(0, Math.ceil(h)), Math.max(0, Math.ceil(w))];
     const plane = (which[r!]! * channels + c!) * height * width;
-    limitWork(elementCount(shape) * ny * nx * 1024, "RoiAlign");
+    limitWork(elementCount(shape) * (1 + ny) * (1 + nx) * 1024, "RoiAlign");
     let total = 0;
     let largest = Number.NEGATIVE_INFINITY;
     for (let sy = 0; sy < ny; sy++)
