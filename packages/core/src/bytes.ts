@@ -1,4 +1,5 @@
 import { failure } from "./diagnostic.ts";
+import { isCount } from "./dtype.ts";
 
 /** A range of bytes. */
 export interface ByteRange {
@@ -35,8 +36,7 @@ export interface FileWriter {
 
 /** Throws when `range` is not wholly inside `size` bytes. */
 export function checkRange({ offset, length }: ByteRange, size: number, name: string): void {
-  const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
-  if (!whole || length > size || offset > size - length)
+  if (![offset, length, size - offset - length].every(isCount))
     throw failure("core/range", `bytes ${offset} to ${offset + length} are outside its ${size} bytes`, {
       location: { file: name },
     });

@@ -1,7 +1,6 @@
-import type { ByteRange } from "./bytes.ts";
 import { failure } from "./diagnostic.ts";
 import { byteLengthOf, bytesOf, type DType, elementCount, type StorageOf, storageView } from "./dtype.ts";
-import { CHUNK_BYTES, chunksOf, lazyTensor, type Tensor, tensor } from "./tensor.ts";
+import { CHUNK_BYTES, lazyTensor, type Tensor, tensor } from "./tensor.ts";
 
 /** The parent's elements in order, a typed array for each piece, with the index of its first element. */
 export type Chunks<D extends DType> = AsyncIterable<{ readonly data: StorageOf<D>; readonly start: number }>;
@@ -24,6 +23,13 @@ export interface Derivation<D extends DType, P, R extends DType> {
 
 /** Elements of one piece: a fixed count, so that every reader sees the same pieces whatever ranges it asks for. */
 const PIECE = CHUNK_BYTES / 4;
+
+/** The elements of the piece that starts at element `start`. */
+async function pieceOf<D extends DType>(t: Tensor<D>, start: number, signal?: AbortSignal): Promise<StorageOf<D>> {
+  const offset = byteLengthOf(t.dtype, start);
+  const length = Math.min(pieceBytes(t.dtype), t.byteLength - offset);
+  return storageView(t.dtype, await t.read({ offset, length }, signal));
+}
 
 function pieceBytes(dtype: DType): number {
   if (dtype === "string") throw failure("core/derive-string", "strings have no elements of one size");
@@ -48,10 +54,7 @@ export function deriveTensor<D extends DType, P = undefined, R extends DType = D
 
   const piece = async (start: number, signal?: AbortSignal): Promise<Uint8Array> => {
     const p = await prepared(signal);
-    const from = byteLengthOf(parent.dtype, start);
-    const until = byteLengthOf(parent.dtype, Math.min(start + PIECE, count));
-    const data = storageView(parent.dtype, await parent.read({ offset: from, length: until - from }, signal));
-    const bytes = bytesOf(d.map(data, p, start));
+    const bytes = bytesOf(d.map(await pieceOf(parent, start, signal), p, start));
     const expected = byteLengthOf(dtype, Math.min(PIECE, count - start));
     if (bytes.byteLength !== expected)
       throw failure("core/derive-size", `map of ${d.key} gave ${bytes.byteLength} bytes, not ${expected}`);
@@ -61,27 +64,19 @@ export function deriveTensor<D extends DType, P = undefined, R extends DType = D
   return lazyTensor({
     dtype,
     shape,
-    ...(parent.key !== undefined && { key: `${parent.key}|${d.key}` }),
-    read: (range, signal) => assemble(range, size, (i) => piece(i * PIECE, signal)),
+    key: parent.key && `${parent.key}|${d.key}`,
+    async read({ offset, length }, signal) {
+      let out: Uint8Array | undefined;
+      const end = offset + length;
+      for (let i = Math.floor(offset / size); i * size < end; i++) {
+        const from = i * size;
+        const part = (await piece(i * PIECE, signal)).subarray(Math.max(0, offset - from), end - from);
+        if (part.length === length) return part;
+        (out ??= new Uint8Array(length)).set(part, Math.max(0, from - offset));
+      }
+      return out ?? new Uint8Array();
+    },
   });
-}
-
-/** Puts the bytes of `range` together from pieces of `size` bytes. */
-async function assemble(
-  { offset, length }: ByteRange,
-  size: number,
-  piece: (index: number) => Promise<Uint8Array>,
-): Promise<Uint8Array> {
-  const first = Math.floor(offset / size);
-  const end = offset + length;
-  if (end <= (first + 1) * size) return (await piece(first)).subarray(offset - first * size, end - first * size);
-  const out = new Uint8Array(length);
-  for (let i = first; i * size < end; i++) {
-    const bytes = await piece(i);
-    const from = Math.max(offset, i * size);
-    out.set(bytes.subarray(from - i * size, Math.min(bytes.length, end - i * size)), from - offset);
-  }
-  return out;
 }
 
 /** The elements of a tensor in order, in pieces. */
@@ -89,18 +84,15 @@ export async function* elementsOf<D extends DType>(
   t: Tensor<D>,
   signal?: AbortSignal,
 ): AsyncGenerator<{ data: StorageOf<D>; start: number }> {
-  let start = 0;
-  for await (const chunk of chunksOf(t, signal, pieceBytes(t.dtype))) {
-    yield { data: storageView(t.dtype, chunk), start };
-    start += PIECE;
-  }
+  const size = pieceBytes(t.dtype);
+  for (let i = 0; i * size < t.byteLength; i++) yield { data: await pieceOf(t, i * PIECE, signal), start: i * PIECE };
 }
 
 /** A small tensor that is computed when first read, and then remembered: the scales of a quantized weight. */
 export function computedTensor<D extends DType>(spec: {
   readonly dtype: D;
   readonly shape: readonly number[];
-  readonly key?: string;
+  readonly key?: string | undefined;
   readonly compute: (signal?: AbortSignal) => Promise<StorageOf<D>>;
 }): Tensor<D> {
   const made = memo(async (signal) => tensor(spec.dtype, spec.shape, await spec.compute(signal)));

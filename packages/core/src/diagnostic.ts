@@ -44,15 +44,16 @@ export class PareError extends Error {
   constructor(diagnostics: readonly Diagnostic[], options?: { cause?: unknown }) {
     super(diagnostics.map(formatDiagnostic).join("\n"), options);
     this.diagnostics = diagnostics;
-    Object.defineProperty(this, brand, { value: true });
+  }
+  get [brand](): boolean {
+    return true;
   }
   get code(): string {
     return this.diagnostics[0]?.code ?? "pare/unknown";
   }
 }
 
-export const isPareError = (error: unknown): error is PareError =>
-  typeof error === "object" && error !== null && brand in error;
+export const isPareError = (error: unknown): error is PareError => error instanceof Object && brand in error;
 
 /** Makes a diagnostic: `problem("core/cycle", "…", { hint, location })`. An error unless `more` says otherwise. */
 export const problem = (code: string, message: string, more: Partial<Diagnostic> = {}): Diagnostic => ({
@@ -67,7 +68,7 @@ export const failure = (
   code: string,
   message: string,
   { cause, ...more }: { hint?: string; location?: Location; cause?: unknown } = {},
-): PareError => new PareError([problem(code, message, more)], cause === undefined ? {} : { cause });
+): PareError => new PareError([problem(code, message, more)], cause ? { cause } : undefined);
 
 /** Throws a {@link PareError} when there are problems. */
 export function ensure(problems: readonly Diagnostic[]): void {

@@ -82,22 +82,31 @@ interface Wide {
 /** The typed array in which elements of `D` are stored. */
 export type StorageOf<D extends DType> = D extends keyof Wide ? Wide[D] : Uint8Array;
 
+/** The constructor of that array. */
+export const storageType = (dtype: DType): Constructor =>
+  (dtype in wide ? wide[dtype as keyof Wide] : Uint8Array) as Constructor;
+
+interface Constructor {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBufferLike, offset: number, length: number): StorageArray;
+  from(items: readonly (number | bigint)[]): StorageArray;
+}
+
 /** Sees bytes as stored elements of `dtype`. No copy is made unless the bytes are not aligned. Little endian. */
 export function storageView<D extends DType>(dtype: D, bytes: Uint8Array): StorageOf<D> {
-  const Type = dtype in wide ? wide[dtype as keyof Wide] : Uint8Array;
+  const Type = storageType(dtype);
   const size = Type.BYTES_PER_ELEMENT;
   // Not slice: that of a Node Buffer does not copy.
-  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
-  return new Type(
-    aligned.buffer as ArrayBuffer,
-    aligned.byteOffset,
-    Math.floor(aligned.byteLength / size),
-  ) as StorageArray as StorageOf<D>;
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  return new Type(buffer, byteOffset, Math.floor(byteLength / size)) as StorageOf<D>;
 }
 
 /** Sees the bytes of any view. */
 export const bytesOf = (view: ArrayBufferView): Uint8Array =>
   new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset, view.byteLength);
+
+/** Whether a number counts something: exact, and not negative. */
+export const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
 
 /** Number of elements of a shape; 1 for a scalar. */
 export const elementCount = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);

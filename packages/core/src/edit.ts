@@ -1,8 +1,9 @@
 import { failure } from "./diagnostic.ts";
-import { definedIn, defines } from "./local.ts";
+import { definedIn } from "./local.ts";
 import { attr, type Graph, type Model, type Node, placeOf, type ValueInfo } from "./model.ts";
-import { commit, type Draft, follow, type NodeDraft } from "./rebuild.ts";
-import type { Tensor } from "./tensor.ts";
+import { commit, type Draft, emptyDraft, follow, type NodeDraft } from "./rebuild.ts";
+import { once, recall } from "./recall.ts";
+import { formatType, type Tensor } from "./tensor.ts";
 import { type GraphView, type ModelView, type Use, viewOf } from "./view.ts";
 import { type Weight, type WeightSelection, weightsOf } from "./weight.ts";
 
@@ -51,38 +52,30 @@ export interface Edit {
 export function edit(model: Model, change: (e: Edit) => void): Model {
   const view = viewOf(model);
   const drafts = new Map<GraphView, Draft>();
-  let parts: Partial<Model> = {};
-  /** Names of values of all graphs but the main one. */
-  let inside: ReadonlySet<string> | undefined;
+  const parts: Partial<Model> = {};
+  /** Names of values of all graphs, and those that were given since. */
+  const names = once(() => new Set(view.graphs.flatMap((v) => definedIn(v.graph))));
   /** The last number that was appended to a name to make it new. */
   const counts = new Map<string, number>();
   /** Names that `fresh` gave and nothing has taken yet. */
   const reserved = new Set<string>();
 
-  const draft = (v: GraphView): Draft => {
-    let d = drafts.get(v);
-    if (!d) drafts.set(v, (d = { nodes: new Map(), end: [], reads: new Map(), definitions: new Map() }));
-    return d;
+  const draft = (v: GraphView) => recall(drafts, v, emptyDraft);
+  const weightsDraft = (v: GraphView) => (draft(v).parts.weights ??= new Map(v.graph.weights));
+  const nodeDraft = (n: Node, holder = view.of(n)): NodeDraft => {
+    if (!holder || view.of(n) !== holder) fail("core/unknown-node", "is of another graph", n);
+    return recall(draft(holder).nodes, n, () => ({ before: [] }));
   };
-  const nodeDraft = (n: Node, holder: GraphView | undefined = view.of(n)): NodeDraft => {
-    if (!holder || view.of(n) !== holder) fail("core/unknown-node", "is not of the graph that is edited", n);
-    const { nodes } = draft(holder);
-    let d = nodes.get(n);
-    if (!d) nodes.set(n, (d = { before: [] }));
-    return d;
-  };
-  const weightsDraft = (v: GraphView) => (draft(v).weights ??= new Map(v.graph.weights));
 
   const e: Edit = {
     model,
     view,
     weights: (select) => weightsOf(view, select),
     setWeight(w, tensor) {
-      const typeOf = (t: Tensor) => `${t.dtype}[${t.shape}]`;
-      if (typeOf(tensor) !== typeOf(w.tensor))
-        throw failure("core/weight-type", `a ${typeOf(w.tensor)} cannot become a ${typeOf(tensor)}`, {
+      if (formatType(tensor) !== formatType(w.tensor))
+        throw failure("core/weight-type", `a ${formatType(w.tensor)} cannot become a ${formatType(tensor)}`, {
+          hint: "Add another weight.",
           location: { value: w.name },
-          hint: "Add a weight and nodes that convert it.",
         });
       if (tensor === w.tensor) return;
       if (w.node) e.replace(w.node, [{ ...w.node, attributes: new Map([["value", attr.tensor(tensor)]]) }]);
@@ -98,19 +91,17 @@ export function edit(model: Model, change: (e: Edit) => void): Model {
       if (v.graph.weights.has(name)) weightsDraft(v).delete(name);
     },
     fresh(base) {
-      inside ??= namesInside(view);
-      const taken = (name: string) => counts.has(name) || defines(model.graph, name) || inside!.has(name);
       let name = base;
       let count = counts.get(base) ?? 0;
-      while (taken(name)) name = `${base}_${++count}`;
-      counts.set(base, count).set(name, counts.get(name) ?? 0);
+      while (names().has(name)) name = `${base}_${++count}`;
+      counts.set(base, count);
+      names().add(name);
       reserved.add(name);
       return name;
     },
     replace(n, by) {
-      if (by.length === 1 && by[0] === n) return;
       const d = nodeDraft(n);
-      if (d.by || d.inputs) fail("core/edited-twice", "was already changed in this batch", n);
+      if (d.by || d.inputs) failTwice(n);
       d.by = by;
     },
     insert(v, nodes, before) {
@@ -120,47 +111,38 @@ export function edit(model: Model, change: (e: Edit) => void): Model {
     setInput({ node: n, index }, value) {
       if (n.inputs[index] === value) return;
       const d = nodeDraft(n);
-      if (d.by) fail("core/edited-twice", "was already changed in this batch", n);
-      (d.inputs ??= new Map()).set(index, value);
+      if (d.by) failTwice(n);
+      (d.inputs ??= [])[index] = value;
     },
     replaceValue(v, from, to) {
-      const d = draft(v);
-      const source = follow(d.reads, to);
+      const { reads, definitions } = draft(v);
+      const source = follow(reads, to);
       if (from === source) return true;
-      if (d.reads.has(from) || d.definitions.has(from)) return false;
-      if (!v.isOutput(from)) d.reads.set(from, source);
+      if (reads.has(from) || definitions.has(from)) return false;
+      if (!v.isOutput(from)) reads.set(from, source);
       else {
         if (!v.producer(source) || v.isOutput(source)) return false;
-        d.reads.set(source, from);
+        reads.set(source, from);
         // The second marks the output as taken.
-        d.definitions.set(source, from).set(from, from);
+        definitions.set(source, from).set(from, from);
       }
       return true;
     },
     setType(v, info) {
       const old = v.graph.types.get(info.name);
-      if (old && JSON.stringify(old.type) === JSON.stringify(info.type) && old.extra === info.extra) return;
-      (draft(v).types ??= new Map(v.graph.types)).set(info.name, info);
+      if (JSON.stringify(old?.type) === JSON.stringify(info.type) && old?.extra === info.extra) return;
+      (draft(v).parts.types ??= new Map(v.graph.types)).set(info.name, info);
     },
-    setGraph(v, more) {
-      const d = draft(v);
-      d.parts = { ...d.parts, ...more };
-    },
-    setModel(more) {
-      parts = { ...parts, ...more };
-    },
+    setGraph: (v, more) => void Object.assign(draft(v).parts, more),
+    setModel: (more) => void Object.assign(parts, more),
   };
 
   change(e);
   return commit(view, drafts, parts);
 }
 
+const failTwice = (n: Node) => fail("core/edited-twice", "is changed twice", n);
+
 function fail(code: string, message: string, n: Node): never {
   throw failure(code, `this node ${message}`, { location: placeOf(n) });
-}
-
-function namesInside({ graphs, main }: ModelView): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const v of graphs) if (v !== main) for (const name of definedIn(v.graph)) names.add(name);
-  return names;
 }

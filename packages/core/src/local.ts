@@ -1,57 +1,46 @@
 import { type Graph, type Node, subgraphsOf, type ValueInfo } from "./model.ts";
+import { recall } from "./recall.ts";
 
-/** The result of `make` for an object that never changes, made once. */
-export function recall<K extends object, V>(memory: WeakMap<K, V>, key: K, make: (key: K) => V): V {
-  let found = memory.get(key);
-  if (found === undefined) memory.set(key, (found = make(key)));
-  return found;
+/** Who writes and who reads each value in a list of nodes. */
+interface Index {
+  readonly writers: Map<string, Node>;
+  readonly readers: Map<string, Set<Node>>;
 }
 
-/** Appends to the list under a key. */
-export function push<K, V>(lists: Map<K, V[]>, key: K, ...items: readonly V[]): void {
-  const list = lists.get(key);
-  if (list) for (const item of items) list.push(item);
-  else lists.set(key, [...items]);
-}
-
-/** One read of a value by a node of a graph. */
-export interface Read {
-  readonly node: Node;
-  readonly index: number;
-}
-
-const producers = new WeakMap<Graph, Map<string, Node>>();
-const readers = new WeakMap<Graph, Map<string, Read[]>>();
-const holders = new WeakMap<Graph, readonly Node[]>();
+const indexes = new WeakMap<readonly Node[], Index>();
 const infos = new WeakMap<readonly ValueInfo[], ReadonlyMap<string, ValueInfo>>();
 const captures = new WeakMap<Graph, ReadonlySet<string>>();
 
-/** Who writes each value of a graph. */
-export const producersOf = (g: Graph): ReadonlyMap<string, Node> =>
-  recall(producers, g, () => {
-    const map = new Map<string, Node>();
-    for (const n of g.nodes) for (const out of n.outputs) if (out !== "") map.set(out, n);
-    return map;
+export const indexOf = (nodes: readonly Node[]): Index =>
+  recall(indexes, nodes, () => {
+    const index: Index = { writers: new Map(), readers: new Map() };
+    for (const n of nodes) add(index, n);
+    return index;
   });
 
-/** The inputs of a graph's own nodes, by value. */
-export const readersOf = (g: Graph): ReadonlyMap<string, readonly Read[]> =>
-  recall(readers, g, () => {
-    const map = new Map<string, Read[]>();
-    for (const n of g.nodes) addReads(map, n);
-    return map;
-  });
-
-function addReads(map: Map<string, Read[]>, node: Node): void {
-  node.inputs.forEach((v, index) => {
-    if (v !== "") push(map, v, { node, index });
-  });
+function add({ writers, readers }: Index, n: Node): void {
+  for (const v of n.outputs) if (v) writers.set(v, n);
+  for (const v of n.inputs) if (v) recall(readers, v, () => new Set()).add(n);
 }
 
-/** The nodes that have graphs inside. */
-export const holdersOf = (g: Graph): readonly Node[] => recall(holders, g, () => g.nodes.filter(holdsGraph));
+/**
+ * Hands the index of a list of nodes on to the one that replaces it, brought up to date where nodes went and came. The
+ * old list's is made anew if someone still asks: results are always right, and a chain of small edits stays cheap.
+ */
+export function carry(from: readonly Node[], to: readonly Node[], gone: readonly Node[], come: readonly Node[]): void {
+  const index = indexes.get(from);
+  if (!index) return;
+  for (const n of gone) {
+    for (const v of n.outputs) if (index.writers.get(v) === n) index.writers.delete(v);
+    for (const v of n.inputs) index.readers.get(v)?.delete(n);
+  }
+  for (const n of come) add(index, n);
+  indexes.delete(from);
+  indexes.set(to, index);
+}
 
-const holdsGraph = (n: Node): boolean => {
+/** Whether there are graphs inside a node. */
+export const holdsGraph = (n: Node): boolean => {
   for (const a of n.attributes.values()) if (a.type === "graph" || a.type === "graphs") return true;
   return false;
 };
@@ -59,17 +48,13 @@ const holdsGraph = (n: Node): boolean => {
 export const infosOf = (list: readonly ValueInfo[]): ReadonlyMap<string, ValueInfo> =>
   recall(infos, list, () => new Map(list.map((v) => [v.name, v])));
 
+const definitions = (g: Graph) => [g.weights, g.sparseWeights, infosOf(g.inputs), indexOf(g.nodes).writers];
+
 /** Whether the graph itself defines a value, not one around it. */
-export const defines = (g: Graph, v: string): boolean =>
-  g.weights.has(v) || g.sparseWeights.has(v) || infosOf(g.inputs).has(v) || producersOf(g).has(v);
+export const defines = (g: Graph, v: string): boolean => definitions(g).some((map) => map.has(v));
 
 /** Names of all values that the graph itself defines. */
-export const definedIn = (g: Graph): string[] => [
-  ...infosOf(g.inputs).keys(),
-  ...g.weights.keys(),
-  ...g.sparseWeights.keys(),
-  ...producersOf(g).keys(),
-];
+export const definedIn = (g: Graph): string[] => definitions(g).flatMap((map) => [...map.keys()]);
 
 /** Names that a node reads: its inputs, and what the graphs inside it read from outside. */
 export function readsOf(n: Node): readonly string[] {
@@ -80,32 +65,6 @@ export function readsOf(n: Node): readonly string[] {
 /** Names that a graph reads but does not define. */
 export const capturesOf = (g: Graph): ReadonlySet<string> =>
   recall(captures, g, () => {
-    const free = new Set<string>();
-    const look = (v: string) => defines(g, v) || free.add(v);
-    for (const n of g.nodes) readsOf(n).forEach(look);
-    for (const v of g.outputs) look(v.name);
-    return free;
+    const reads = [...g.nodes.flatMap(readsOf), ...g.outputs.map((v) => v.name)];
+    return new Set(reads.filter((v) => !defines(g, v)));
   });
-
-/**
- * Hands the indexes of a graph on to the one that replaces it, brought up to date where nodes went and came. The old
- * graph's are made anew if someone still asks: results are always right, and a chain of small edits stays cheap.
- */
-export function carry(from: Graph, to: Graph, gone: readonly Node[], come: readonly Node[]): void {
-  const written = producers.get(from);
-  if (written && producers.delete(from)) {
-    for (const n of gone) for (const v of n.outputs) if (written.get(v) === n) written.delete(v);
-    for (const n of come) for (const v of n.outputs) if (v !== "") written.set(v, n);
-    producers.set(to, written);
-  }
-  const read = readers.get(from);
-  if (read && readers.delete(from)) {
-    const dead = new Set(gone);
-    for (const v of new Set([...gone, ...come].flatMap((n) => n.inputs)))
-      read.set(v, read.get(v)?.filter((r) => !dead.has(r.node)) ?? []);
-    for (const n of come) addReads(read, n);
-    readers.set(to, read);
-  }
-  const held = holders.get(from);
-  if (held && ![...gone, ...come].some(holdsGraph)) holders.set(to, held);
-}

@@ -1,4 +1,5 @@
 import type { DType } from "./dtype.ts";
+import { sameList } from "./same.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -9,7 +10,7 @@ export type Dim = number | string | null;
 
 /** The type of a value. A tensor without `shape` has unknown rank. */
 export type ValueType =
-  | { readonly kind: "tensor" | "sparse"; readonly dtype: DType; readonly shape?: readonly Dim[] }
+  | { readonly kind: "tensor" | "sparse"; readonly dtype: DType; readonly shape?: readonly Dim[] | undefined }
   | { readonly kind: "sequence" | "optional"; readonly element?: ValueType }
   | { readonly kind: "map"; readonly key: DType; readonly value?: ValueType }
   | { readonly kind: "opaque"; readonly domain: string; readonly name: string };
@@ -130,8 +131,7 @@ export const node = (
   op,
   inputs,
   outputs,
-  attributes:
-    attributes instanceof Map ? (attributes as ReadonlyMap<string, Attribute>) : new Map(Object.entries(attributes)),
+  attributes: new Map(attributes instanceof Map ? attributes : Object.entries(attributes)),
 });
 
 /** A graph from what is not empty. */
@@ -167,22 +167,27 @@ export const intAttribute = (n: Node, name: string, fallback: number): number =>
 export const intsAttribute = (n: Node, name: string): readonly number[] | undefined =>
   attribute(n, name, "ints")?.map(Number);
 
+const attributeOf =
+  <K extends AttributeKind>(type: K) =>
+  (value: AttributeValue<K>) =>
+    ({ type, value }) as unknown as Attribute;
+
 /** Constructors of the common attributes. */
 export const attr = {
-  float: (value: number): Attribute => ({ type: "float", value }),
-  int: (value: Int): Attribute => ({ type: "int", value }),
-  string: (value: string): Attribute => ({ type: "string", value }),
-  tensor: (value: Tensor): Attribute => ({ type: "tensor", value }),
-  graph: (value: Graph): Attribute => ({ type: "graph", value }),
-  floats: (value: readonly number[]): Attribute => ({ type: "floats", value }),
-  ints: (value: readonly Int[]): Attribute => ({ type: "ints", value }),
-  strings: (value: readonly string[]): Attribute => ({ type: "strings", value }),
+  float: attributeOf("float"),
+  int: attributeOf("int"),
+  string: attributeOf("string"),
+  tensor: attributeOf("tensor"),
+  graph: attributeOf("graph"),
+  floats: attributeOf("floats"),
+  ints: attributeOf("ints"),
+  strings: attributeOf("strings"),
 };
 
 /** A tensor-typed value. @example value("x", "float32", ["N", 3, 224, 224]) */
 export const value = (name: string, dtype: DType, shape?: readonly Dim[]): ValueInfo => ({
   name,
-  type: { kind: "tensor", dtype, ...(shape ? { shape } : {}) },
+  type: { kind: "tensor", dtype, shape },
 });
 
 /** What to call a node: its name, or else what it writes. */
@@ -194,24 +199,24 @@ export const placeOf = (n: Node): { readonly node: string; readonly op: string }
 /** A node's operator as tables name it: `Conv`, `com.microsoft.Gelu`. */
 export const operatorOf = (n: Pick<Node, "domain" | "op">): string => (n.domain === "" ? n.op : `${n.domain}.${n.op}`);
 
+/** The graphs of an attribute. */
+const graphsOf = (a: Attribute): readonly Graph[] =>
+  a.type === "graph" ? [a.value] : a.type === "graphs" ? a.value : [];
+
 /** The graphs inside a node's attributes, with the attribute each is in. */
 export function* subgraphsOf(n: Node): Generator<{ readonly attribute: string; readonly graph: Graph }> {
-  for (const [name, a] of n.attributes) {
-    if (a.type === "graph") yield { attribute: name, graph: a.value };
-    else if (a.type === "graphs") for (const g of a.value) yield { attribute: name, graph: g };
-  }
+  for (const [attribute, a] of n.attributes) for (const graph of graphsOf(a)) yield { attribute, graph };
 }
 
 /** Maps the graphs inside a node's attributes; the same node when none changed. */
 export function mapSubgraphs(n: Node, map: (g: Graph) => Graph): Node {
-  let attributes: Map<string, Attribute> | undefined;
+  let mapped = n;
   for (const [name, a] of n.attributes) {
-    if (a.type !== "graph" && a.type !== "graphs") continue;
-    const before = a.type === "graph" ? [a.value] : a.value;
-    const after = before.map(map);
-    if (after.every((g, i) => g === before[i])) continue;
-    attributes ??= new Map(n.attributes);
-    attributes.set(name, a.type === "graph" ? { ...a, value: after[0]! } : { ...a, value: after });
+    const before = graphsOf(a);
+    const after = sameList(before, before.map(map));
+    if (after === before) continue;
+    const attribute = { ...a, value: a.type === "graph" ? after[0] : after } as Attribute;
+    mapped = { ...mapped, attributes: new Map(mapped.attributes).set(name, attribute) };
   }
-  return attributes ? { ...n, attributes } : n;
+  return mapped;
 }

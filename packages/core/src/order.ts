@@ -6,34 +6,36 @@ import { type Node, placeOf } from "./model.ts";
  * Nodes in topological order: the same array where it is in order, otherwise as given, but each after what it reads.
  * @throws PareError `core/cycle`
  */
-export function inOrder(nodes: readonly Node[]): readonly Node[] {
-  const producer = new Map<string, number>();
-  nodes.forEach((n, i) => {
-    for (const v of n.outputs) producer.set(v, i);
+export const inOrder = (nodes: readonly Node[]): readonly Node[] => (isInOrder(nodes) ? nodes : sort(nodes));
+
+/** Whether no node writes what was read before; with `watched`, of these values. */
+export function isInOrder(nodes: readonly Node[], watched?: ReadonlySet<string>): boolean {
+  const read = new Set<string>();
+  return nodes.every((n) => {
+    for (const v of readsOf(n)) if (!watched || watched.has(v)) read.add(v);
+    return !n.outputs.some((v) => read.has(v));
   });
-  const state = new Uint8Array(nodes.length); // 0 new, 1 open, 2 done
-  const sorted: Node[] = [];
-  for (let root = 0; root < nodes.length; root++) {
-    const stack = [root];
-    while (stack.length > 0) {
-      const i = stack[stack.length - 1]!;
-      const n = nodes[i]!;
-      if (state[i] === 0) {
-        state[i] = 1;
-        const reads = readsOf(n);
-        for (let r = reads.length - 1; r >= 0; r--) {
-          const p = producer.get(reads[r]!);
-          if (p === undefined) continue;
-          if (state[p] === 1)
-            throw failure("core/cycle", `${n.op} reads what comes of its own output`, { location: placeOf(n) });
-          if (state[p] === 0) stack.push(p);
-        }
-      } else {
-        stack.pop();
-        if (state[i] === 1) sorted.push(n);
-        state[i] = 2;
-      }
+}
+
+export function sort(nodes: readonly Node[]): readonly Node[] {
+  const writers = new Map(nodes.flatMap((n) => n.outputs.map((v) => [v, n])));
+  const sorted = new Set<Node>();
+  const open = new Set<Node>();
+  const stack = [...nodes].reverse();
+  for (let n = stack.at(-1); n; n = stack.at(-1)) {
+    const missing = sorted.has(n)
+      ? []
+      : readsOf(n)
+          .flatMap((v) => writers.get(v) ?? [])
+          .filter((m) => !sorted.has(m));
+    if (missing.length === 0) {
+      sorted.add(n);
+      stack.pop();
+    } else {
+      if (open.has(n)) throw failure("core/cycle", `${n.op} reads what is computed from it`, { location: placeOf(n) });
+      open.add(n);
+      for (const m of missing.reverse()) stack.push(m);
     }
   }
-  return sorted.every((n, i) => n === nodes[i]) ? nodes : sorted;
+  return [...sorted];
 }

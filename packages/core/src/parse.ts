@@ -25,7 +25,7 @@ export interface ParseOptions {
 }
 
 const TOKEN =
-  /\s*(?:(#[^\n]*)|(bytes"[0-9a-f]*"|"(?:[^"\\]|\\.)*")|(=>|[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|Infinity|NaN)(?![\w./])|[\w./]+(?:::[\w./]+)*|…|[-<>(){}[\],:=@?*+]))/y;
+  /\s*(?:(#[^\n]*)|("(?:[^"\\]|\\.)*")|(=>|[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|Infinity|NaN)(?![\w./])|[\w./]+(?:::[\w./]+)*|…|[-<>(){}[\],:=@?*+]))/y;
 
 /**
  * Parses a model. Beside what `print` writes, a weight may be `random(seed)`: uniform in [-1, 1).
@@ -158,11 +158,7 @@ export function parse(text: string, { weights = {} }: ParseOptions = {}): Model 
     const token = next();
     const isType = /^(sequence|optional|map|sparse|opaque)$/.test(token);
     if (peek() === "(" && !(isType && !arrowFollows())) return { type: "graph", value: graphBody(unquote(token)) };
-    if (token.startsWith("bytes"))
-      return {
-        type: "string",
-        value: Uint8Array.from(token.slice(6, -1).match(/../g) ?? [], (h) => Number.parseInt(h, 16)),
-      };
+    if (token === "bytes") return { type: "string", value: Uint8Array.from(listOf("[", "]", number)) };
     if (token.startsWith('"')) return { type: "string", value: unquote(token) };
     if (/^[-+]?\d+$/.test(token)) {
       const v = BigInt(token);

@@ -1,4 +1,4 @@
-import { type Diagnostic, failure, PareError, problem } from "./diagnostic.ts";
+import { type Diagnostic, ensure, failure, PareError, problem } from "./diagnostic.ts";
 import type { Model, Node } from "./model.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Samples } from "./samples.ts";
@@ -75,8 +75,8 @@ export interface Pass {
   /** As JSON, defaults filled in. */
   readonly options: unknown;
   readonly needs: readonly Need[];
-  readonly reads?: "weights";
-  observe?(model: Model, host: Host): readonly Observation[];
+  readonly reads?: "weights" | undefined;
+  readonly observe?: ((model: Model, host: Host) => readonly Observation[]) | undefined;
   run(model: Model, ctx: PassContext<Need>): Model | Promise<Model>;
   /** The passes that this one is made of. */
   readonly steps?: readonly Pass[];
@@ -123,8 +123,8 @@ export function definePass<S extends StandardSchemaV1 = StandardSchemaV1<Record<
       apiVersion,
       options,
       needs,
-      ...(reads && { reads }),
-      ...(observe && { observe: (m: Model, host: Host) => observe(m, options, host) }),
+      reads,
+      observe: observe && ((m, host) => observe(m, options, host)),
       run: (m, ctx) => definition.run(m, options, ctx as unknown as PassContext<N>),
     };
   };
@@ -134,19 +134,19 @@ export function definePass<S extends StandardSchemaV1 = StandardSchemaV1<Record<
 function checkOptions<S extends StandardSchemaV1>(
   name: string,
   schema: S | undefined,
-  input: unknown,
+  input: unknown = {},
 ): StandardSchemaV1.InferOutput<S> {
   if (!schema) {
-    if (Object.keys(input ?? {}).length > 0) throw failure("core/options", `${name} has no options`);
-    return {} as StandardSchemaV1.InferOutput<S>;
+    ensure(Object.keys(input as object).map((key) => problem("core/options", `${name} has no option ${key}`)));
+    return {};
   }
-  const result = schema["~standard"].validate(input ?? {});
-  if (result instanceof Promise) throw failure("core/options", `${name} has a schema that is not synchronous`);
-  if (!result.issues) return result.value as StandardSchemaV1.InferOutput<S>;
+  const checked = schema["~standard"].validate(input);
+  if (checked instanceof Promise) throw failure("core/options", `${name} has a schema that is not synchronous`);
+  if (!checked.issues) return checked.value as StandardSchemaV1.InferOutput<S>;
   throw new PareError(
-    result.issues.map(({ path = [], message }) => {
-      const where = path.map((p) => `${String(typeof p === "object" ? p.key : p)}: `).join("");
-      return problem("core/options", `options of ${name}: ${where}${message}`);
+    checked.issues.map(({ path = [], message }) => {
+      const where = path.map((part) => `${String(typeof part === "object" ? part.key : part)}: `);
+      return problem("core/options", `options of ${name}: ${where.join("")}${message}`);
     }),
   );
 }

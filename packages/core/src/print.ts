@@ -1,7 +1,6 @@
-import { type DType, dtypeBits, elementCount, storageView } from "./dtype.ts";
+import { elementCount } from "./dtype.ts";
 import {
   type Attribute,
-  type Dim,
   type Graph,
   type Model,
   operatorOf,
@@ -9,7 +8,7 @@ import {
   type ValueInfo,
   type ValueType,
 } from "./model.ts";
-import type { Tensor } from "./tensor.ts";
+import { formatType, numbersOf, type Tensor } from "./tensor.ts";
 import { functionPath } from "./view.ts";
 
 export interface PrintOptions {
@@ -30,70 +29,64 @@ export interface PrintOptions {
 export function print(m: Model, { elements = 8 }: PrintOptions = {}): string {
   const contents = (t: Tensor) =>
     t.bytes && t.dtype !== "string" && elementCount(t.shape) <= elements
-      ? `{${list(numbers(t.dtype, t.bytes, t.shape))}}`
+      ? `{${list(numbersOf(t.dtype, t.bytes, elementCount(t.shape)))}}`
       : "…";
-  const typed = (t: Tensor) => typeText({ kind: "tensor", ...t }) + contents(t);
+  const typed = (t: Tensor) => formatType(t) + contents(t);
   const sparse = (s: SparseTensor) => `sparse[${s.shape}] ${typed(s.values)} at ${typed(s.indices)}`;
 
-  const attribute = (a: Attribute, indent: string): string => {
+  const attribute = (a: Attribute): string => {
     switch (a.type) {
       case "ref":
         return `@${a.of} ${a.name}`;
-      case "float":
-        return Number.isInteger(a.value) && Math.abs(a.value) < 1e21 ? `${a.value}.0` : `${a.value}`;
       case "int":
         return `${a.value}`;
+      case "float":
+        return `${a.value}`.replace(/^-?\d+$/, "$&.0");
       case "string":
-        return typeof a.value === "string"
-          ? quote(a.value)
-          : `bytes"${Array.from(a.value, (b) => b.toString(16).padStart(2, "0")).join("")}"`;
+        return typeof a.value === "string" ? quote(a.value) : `bytes[${a.value}]`;
       case "tensor":
         return typed(a.value);
-      case "graph":
-        return body(a.value, indent);
       case "sparse":
         return sparse(a.value);
       case "type":
         return typeText(a.value);
+      case "graph":
+        return body(a.value);
       default: {
         const type = a.type.slice(0, -1);
-        const items = a.value.map((value) => attribute({ type, value } as Attribute, indent));
+        const items = a.value.map((value) => attribute({ type, value } as Attribute));
         return `${items.length > 0 || type === "int" ? "" : a.type}[${list(items)}]`;
       }
     }
   };
-  const body = (g: Graph, indent: string): string => {
-    const inner = `${indent}  `;
+  const body = (g: Graph): string => {
     const lines = [
-      ...[...g.weights].map(([name, t]) => `${id(name)}: ${typeText({ kind: "tensor", ...t })} = ${contents(t)}`),
-      ...[...g.sparseWeights].map(([name, s]) => `${id(name)} = ${sparse(s)}`),
+      `${id(g.name || "main")} (${list(g.inputs.map(infoText))}) => (${list(g.outputs.map(infoText))}) {`,
+      ...Array.from(g.weights, ([name, t]) => `${id(name)}: ${formatType(t)} = ${contents(t)}`),
+      ...Array.from(g.sparseWeights, ([name, s]) => `${id(name)} = ${sparse(s)}`),
       ...g.nodes.map((n) => {
-        const attributes = list([...n.attributes].map(([k, a]) => `${id(k)}=${attribute(a, inner)}`));
+        const attributes = list(Array.from(n.attributes, ([name, a]) => `${id(name)}=${attribute(a)}`));
         const call = `${id(operatorOf(n))}${attributes && `<${attributes}>`}(${list(n.inputs.map(id))})`;
         return `${list(n.outputs.map(id))} = ${call}${n.name && ` # ${n.name.replace(/\s+/g, " ")}`}`;
       }),
     ];
-    const head = `${id(g.name || "main")} (${list(g.inputs.map(infoText))}) => (${list(g.outputs.map(infoText))})`;
-    return `${head} {\n${lines.map((line) => `${inner}${line}\n`).join("")}${indent}}`;
+    return `${lines.join("\n").replaceAll("\n", "\n  ")}\n}`;
   };
-  const part = (versions: ReadonlyMap<string, number>, g: Graph) =>
-    `<${list(Array.from(versions, ([d, v]) => `${quote(d)}: ${v}`))}>\n${body(g, "")}`;
-  return [part(m.opsets, m.graph), ...m.functions.map((f) => `${functionPath(f)} ${part(f.opsets, f.body)}`)].join(
-    "\n\n",
-  );
+  const part = (title: string, { opsets }: Pick<Model, "opsets">, g: Graph) =>
+    `${title}<${list(Array.from(opsets, ([domain, version]) => `${quote(domain)}: ${version}`))}>\n${body(g)}`;
+  return [part("", m, m.graph), ...m.functions.map((f) => part(`${functionPath(f)} `, f, f.body))].join("\n\n");
 }
 
 const list = (parts: readonly unknown[]) => parts.join(", ");
 const quote = (text: string) => JSON.stringify(text);
 const id = (name: string) => (/^[\w./]+(::[\w./]+)*$/.test(name) ? name : quote(name));
 const infoText = ({ name, type }: ValueInfo) => id(name) + (type ? `: ${typeText(type)}` : "");
-const dims = (shape: readonly Dim[]) => `[${shape.map((d) => d ?? "?")}]`;
 
-function typeText(t: ValueType | undefined): string {
+function typeText(t?: ValueType): string {
   if (!t) return "?";
   switch (t.kind) {
     case "tensor":
-      return t.dtype + (t.shape ? dims(t.shape) : "");
+      return t.dtype + (t.shape ? `[${t.shape.map((d) => d ?? "?")}]` : "");
     case "sparse":
       return `sparse(${typeText({ ...t, kind: "tensor" })})`;
     case "map":
@@ -103,14 +96,4 @@ function typeText(t: ValueType | undefined): string {
     default:
       return `${t.kind}(${typeText(t.element)})`;
   }
-}
-
-function numbers(dtype: DType, bytes: Uint8Array, shape: readonly number[]): unknown[] {
-  const bits = dtypeBits[dtype];
-  const data = storageView(dtype, bytes);
-  if (bits >= 8) return Array.from(data as Uint8Array);
-  return Array.from({ length: elementCount(shape) }, (_, i) => {
-    const at = i * bits;
-    return (Number(data[at >> 3]) >> (at & 7)) & ((1 << bits) - 1);
-  });
 }

@@ -1,17 +1,20 @@
 import { ensure } from "./diagnostic.ts";
-import { carry, readsOf } from "./local.ts";
-import { type Graph, type Model, mapSubgraphs, type Node, type ValueInfo } from "./model.ts";
-import { inOrder } from "./order.ts";
+import { carry, defines, readsOf } from "./local.ts";
+import type { Graph, Model, Node, ValueInfo } from "./model.ts";
+import { isInOrder, sort } from "./order.ts";
+import { recall } from "./recall.ts";
 import { renameReads } from "./rename.ts";
+import { mapSame, sameList, update } from "./same.ts";
 import type { Tensor } from "./tensor.ts";
-import { verifyGraph, verifyView } from "./verify.ts";
+import { verifyView } from "./verify.ts";
 import { type GraphView, type ModelView, viewOf } from "./view.ts";
 
 /** What a batch of changes asks of one node. */
 export interface NodeDraft {
   readonly before: Node[];
   by?: readonly Node[];
-  inputs?: Map<number, string>;
+  /** Its new inputs, with holes where they stay. */
+  inputs?: string[];
 }
 
 /** What it asks of one graph. */
@@ -23,123 +26,89 @@ export interface Draft {
   readonly reads: Map<string, string>;
   /** Definitions of the key become definitions of the value (and reads follow). */
   readonly definitions: Map<string, string>;
-  weights?: Map<string, Tensor>;
-  types?: Map<string, ValueInfo>;
-  parts?: Partial<Graph>;
+  readonly parts: Partial<Graph> & { weights?: Map<string, Tensor>; types?: Map<string, ValueInfo> };
 }
+
+export const emptyDraft = (): Draft => ({
+  nodes: new Map(),
+  end: [],
+  reads: new Map(),
+  definitions: new Map(),
+  parts: {},
+});
 
 /** Where reads of a value go in the end; paths are shortened on the way. */
 export function follow(reads: Map<string, string>, value: string): string {
   let end = value;
-  for (let next = reads.get(end); next !== undefined; next = reads.get(end)) end = next;
-  for (let v = value; v !== end; ) {
-    const next = reads.get(v)!;
-    reads.set(v, end);
-    v = next;
+  for (let next = reads.get(end); next !== undefined; next = reads.get(end)) {
+    reads.set(end, reads.get(next) ?? next);
+    end = next;
   }
   return end;
 }
 
-/** The object with parts replaced; the same object when all of them are what it has. */
-const update = <T extends object>(base: T, parts: Partial<T>): T =>
-  (Object.keys(parts) as (keyof T)[]).some((k) => parts[k] !== base[k]) ? { ...base, ...parts } : base;
-
 /** The model with all drafts applied, checked where it was touched. */
-export function commit(view: ModelView, drafts: ReadonlyMap<GraphView, Draft>, parts: Partial<Model>): Model {
-  const { model } = view;
+export function commit({ model, graphs }: ModelView, drafts: Map<GraphView, Draft>, parts: Partial<Model>): Model {
   const made = new Map<Graph, Graph>();
-  const changed = (v: GraphView) => made.get(v.graph) !== v.graph;
-  const make = (v: GraphView): void => {
-    if (made.has(v.graph)) return;
-    v.children.forEach(make);
-    made.set(v.graph, drafts.has(v) || v.children.some(changed) ? redo(v, drafts.get(v), made) : v.graph);
-  };
-  view.graphs.forEach(make);
+  const remade = (g: Graph) => made.get(g) ?? g;
+  /** The values of a new graph that a change may have reached. */
+  const touched = new Map<Graph, ReadonlySet<string>>();
+  const make = (v: GraphView): Graph =>
+    recall(made, v.graph, (g) => {
+      const isOther = v.children.filter((child) => make(child) !== child.graph).length > 0;
+      if (!isOther && !drafts.has(v)) return g;
+      const d = recall(drafts, v, emptyDraft);
+      const { nodes, gone, come } = place(v, d, isOther || d.reads.size > 0, remade);
+      const { weights, inputs = [], outputs = [] } = d.parts;
+      const names = new Set([
+        ...[...gone, ...come].flatMap((n) => [...readsOf(n), ...n.outputs]),
+        ...[...g.inputs, ...inputs, ...outputs].map((info) => info.name),
+        ...(weights ? [...g.weights.keys(), ...weights.keys()] : []),
+      ]);
+      let result = update(g, { ...d.parts, nodes: sameList(g.nodes, isInOrder(nodes, names) ? nodes : sort(nodes)) });
+      carry(g.nodes, result.nodes, gone, come);
+      const stale = new Set([...names].filter((name) => result.types.has(name) && !defines(result, name)));
+      if (stale.size > 0)
+        result = { ...result, types: new Map([...result.types].filter(([name]) => !stale.has(name))) };
+      touched.set(result, names);
+      return result;
+    });
+  graphs.forEach(make);
 
-  const functions = parts.functions ?? model.functions;
-  const bodies = functions.map((f) => update(f, { body: made.get(f.body) ?? f.body }));
-  const result = update(model, {
-    ...parts,
-    graph: made.get(model.graph)!,
-    functions: bodies.some((f, i) => f !== functions[i]) ? bodies : functions,
-  });
-  if (result === model) return model;
-  const checked = new Set([...made.keys(), ...made.values()]);
-  ensure(viewOf(result).graphs.flatMap((v) => (checked.has(v.graph) ? [] : verifyView(v))));
+  const functions = mapSame(parts.functions ?? model.functions, (f) => update(f, { body: remade(f.body) }));
+  const result = update(model, { ...parts, graph: remade(model.graph), functions });
+  for (const v of viewOf(result).graphs) if (made.get(v.graph) !== v.graph) ensure(verifyView(v, touched.get(v.graph)));
   return result;
 }
 
-/** One graph with its draft applied and `made` graphs inside, in order and checked as far as the change reaches. */
-function redo(v: GraphView, d: Draft | undefined, made: ReadonlyMap<Graph, Graph>): Graph {
-  const g = v.graph;
-  const inner = v.children.some((c) => made.get(c.graph) !== c.graph);
-  const brought = d ? [...d.nodes.values()].flatMap((c) => [...c.before, ...(c.by ?? [])]).concat(d.end) : [];
+/** The nodes of a graph with its draft applied and the graphs inside remade, and which of them went and came. */
+function place(v: GraphView, d: Draft, isRenamed: boolean, remade: (g: Graph) => Graph) {
+  const brought = [...[...d.nodes.values()].flatMap((c) => [...c.before, ...(c.by ?? [])]), ...d.end];
   const written = new Set(brought.flatMap((n) => n.outputs));
-  const lost = d?.weights ? [...g.weights.keys()].filter((name) => !d.weights!.has(name)) : [];
-  const vanished = (name: string) =>
-    d!.reads.has(name) &&
-    !written.has(name) &&
-    (d!.definitions.has(name) || d!.nodes.get(v.producer(name)!)?.by !== undefined);
-
+  const moved = (name: string) => follow(d.reads, name);
+  const movedIfGone = (name: string) =>
+    !written.has(name) && (d.definitions.has(name) || d.nodes.get(v.producer(name)!)?.by) ? moved(name) : name;
   const nodes: Node[] = [];
   const gone: Node[] = [];
   const come: Node[] = [];
-  const end = (name: string) => follow(d!.reads, name);
-  const endOfVanished = (name: string) => (vanished(name) ? end(name) : name);
-  const renames = d !== undefined && d.reads.size > 0;
-  const finish = (n: Node, isNew: boolean, inputs?: ReadonlyMap<number, string>): Node => {
-    let m = inner ? mapSubgraphs(n, (s) => made.get(s) ?? s) : n;
-    if (renames) m = renameReads(m, isNew && !d.nodes.has(n) ? endOfVanished : end);
-    if (inputs) {
-      const list = [...m.inputs];
-      for (const [i, name] of inputs) list[i] = renames ? endOfVanished(name) : name;
-      m = { ...m, inputs: Array.from(list, (name) => name ?? "") };
+  const add = (n: Node, isNew: boolean, set?: readonly string[]) => {
+    let m = n;
+    if (isRenamed || set) {
+      m = renameReads(n, isNew && !d.nodes.has(n) ? movedIfGone : moved, remade);
+      m = update(m, {
+        inputs: set ? Array.from(Object.assign([...m.inputs], set.map(movedIfGone)), (name = "") => name) : m.inputs,
+        outputs: mapSame(m.outputs, (name) => d.definitions.get(name) ?? name),
+      });
     }
-    if (renames && d.definitions.size > 0 && m.outputs.some((name) => d.definitions.has(name)))
-      m = { ...m, outputs: m.outputs.map((name) => d.definitions.get(name) ?? name) };
-    return m;
-  };
-  const place = (n: Node, isNew: boolean, inputs?: ReadonlyMap<number, string>) => {
-    const m = inner || renames || inputs ? finish(n, isNew, inputs) : n;
     nodes.push(m);
     if (isNew || m !== n) come.push(m);
-    if (!isNew && m !== n) gone.push(n);
   };
-  for (const n of g.nodes) {
-    const c = d?.nodes.get(n);
-    for (const m of c?.before ?? []) place(m, true);
-    if (!c?.by) place(n, false, c?.inputs);
-    else {
-      gone.push(n);
-      for (const m of c.by) place(m, true);
-    }
+  for (const n of v.graph.nodes) {
+    const { before = [], by, inputs } = d.nodes.get(n) ?? {};
+    for (const m of before) add(m, true);
+    for (const m of by ?? [n]) add(m, !!by, inputs);
+    if (nodes.at(-1) !== n) gone.push(n);
   }
-  for (const m of d?.end ?? []) place(m, true);
-
-  const lostNames = gone.flatMap((n) => n.outputs).concat(lost);
-  const comeNames = new Set(come.flatMap((n) => n.outputs));
-  const types = d?.types ?? g.types;
-  const stale = new Set(lostNames.filter((name) => types.has(name) && !comeNames.has(name)));
-  let graph = update(g, {
-    nodes: come.length + gone.length > 0 ? nodes : g.nodes,
-    weights: d?.weights ?? g.weights,
-    types: stale.size > 0 ? new Map([...types].filter(([name]) => !stale.has(name))) : types,
-    ...d?.parts,
-  });
-  if (graph === g) return g;
-  // What is read from around is checked there, among what the node that holds this graph reads.
-  const check = () =>
-    verifyGraph(graph, {
-      path: v.path,
-      outside: () => v.parent !== undefined,
-      ...(d?.parts ? {} : { watched: new Set([...lostNames, ...comeNames, ...come.flatMap(readsOf)]) }),
-    });
-  carry(g, graph, gone, come);
-  if (check().length > 0) {
-    const sorted = { ...graph, nodes: inOrder(graph.nodes) };
-    carry(graph, sorted, [], []);
-    graph = sorted;
-    ensure(check());
-  }
-  return graph;
+  for (const n of d.end) add(n, true);
+  return { nodes, gone, come };
 }

@@ -1,26 +1,27 @@
 import { failure } from "./diagnostic.ts";
 import { capturesOf, defines } from "./local.ts";
 import { type Graph, mapSubgraphs, type Node, placeOf } from "./model.ts";
+import { mapSame, update } from "./same.ts";
 
 /**
- * A node that reads other values, in the graphs inside it too; the same node when none of its reads is renamed.
+ * A node that reads other values, in the graphs inside it too, which may be replaced before; the same node when all
+ * stays as it is.
  * @throws PareError `core/shadowed` when a graph inside defines the new name, so that it would mean another value
  */
-export function renameReads(n: Node, rename: (v: string) => string): Node {
-  const renamed = mapSubgraphs(n, (g) => renameCaptures(g, rename, n));
-  return renamed.inputs.some((v) => rename(v) !== v) ? { ...renamed, inputs: renamed.inputs.map(rename) } : renamed;
-}
-
-function renameCaptures(g: Graph, rename: (v: string) => string, holder: Node): Graph {
-  const changes = new Map([...capturesOf(g)].map((v) => [v, rename(v)] as const).filter(([v, to]) => v !== to));
-  if (changes.size === 0) return g;
-  for (const to of changes.values())
-    if (defines(g, to))
-      throw failure("core/shadowed", `a graph inside has a value ${to} of its own`, { location: placeOf(holder) });
-  const inner = (v: string) => changes.get(v) ?? v;
-  return {
-    ...g,
-    nodes: g.nodes.map((n) => renameReads(n, inner)),
-    outputs: g.outputs.map((v) => (changes.has(v.name) ? { ...v, name: inner(v.name) } : v)),
-  };
+export function renameReads(n: Node, rename: (v: string) => string, replace = (g: Graph) => g): Node {
+  const inside = mapSubgraphs(n, (s) => {
+    const g = replace(s);
+    const moved = new Set([...capturesOf(g)].filter((v) => rename(v) !== v));
+    if (moved.size === 0) return g;
+    for (const v of moved)
+      if (defines(g, rename(v)))
+        throw failure("core/shadowed", `a graph inside has another ${rename(v)}`, { location: placeOf(n) });
+    const inner = (v: string) => (moved.has(v) ? rename(v) : v);
+    return {
+      ...g,
+      nodes: g.nodes.map((m) => renameReads(m, inner)),
+      outputs: mapSame(g.outputs, (v) => update(v, { name: inner(v.name) })),
+    };
+  });
+  return update(inside, { inputs: mapSame(inside.inputs, rename) });
 }

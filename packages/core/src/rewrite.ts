@@ -1,7 +1,7 @@
 import { failure } from "./diagnostic.ts";
 import { type Edit, edit } from "./edit.ts";
-import { push } from "./local.ts";
 import { type Model, type Node, operatorOf } from "./model.ts";
+import { push } from "./recall.ts";
 import type { Tensor } from "./tensor.ts";
 import type { GraphView } from "./view.ts";
 

@@ -1,5 +1,4 @@
 import { type Diagnostic, ensure, formatDiagnostic, isPareError, PareError, problem } from "./diagnostic.ts";
-import { push } from "./local.ts";
 import { labelOf, type Model } from "./model.ts";
 import {
   type Facts,
@@ -8,11 +7,11 @@ import {
   type Observation,
   PASS_API_VERSION,
   type Pass,
-  type PassContext,
   type Progress,
   type Site,
   type Statistics,
 } from "./pass.ts";
+import { push } from "./recall.ts";
 import { verify } from "./verify.ts";
 
 /** One line of a coverage: what it is about, and numbers or the reason. */
@@ -22,7 +21,7 @@ export interface CoverageEntry {
   /** Operators that read the weight, or the node's own. */
   readonly ops: readonly string[];
   readonly reason?: string;
-  readonly facts?: Facts;
+  readonly facts?: Facts | undefined;
 }
 
 export interface PassReport {
@@ -71,16 +70,45 @@ export async function run(
   model: Model,
   options: RunOptions = {},
 ): Promise<{ model: Model; report: Report }> {
-  const steps = flatten(Array.isArray(passes) ? passes : [passes as Pass]);
-  ensure(steps.flatMap((p) => unmet(p, options)));
-  const signal = options.signal ?? new AbortController().signal;
+  const { signal = new AbortController().signal, onProgress, gather, onFailure, ...host } = options;
+  const steps = flatten([passes].flat());
+  ensure(steps.flatMap((pass) => unmet(pass, host)));
   const reports: PassReport[] = [];
   let current = model;
   for (const pass of steps) {
     signal.throwIfAborted();
-    const made = await step(pass, current, options, signal);
-    reports.push(made.report);
-    current = made.model;
+    const { name, options } = pass;
+    const within = (d: Diagnostic) => ({ ...d, location: { ...d.location, pass: name } });
+    const done: CoverageEntry[] = [];
+    const skipped: CoverageEntry[] = [];
+    const diagnostics: Diagnostic[] = [];
+    const started = performance.now();
+    try {
+      const wishes = pass.observe?.(current, host) ?? [];
+      const result = await pass.run(current, {
+        ...host,
+        host: host as Required<Host>,
+        signal,
+        statistics: (wishes.length > 0 && (await gather?.(current, wishes, host, signal))) || new Map(),
+        progress: (done, total, unit = "nodes") =>
+          onProgress?.({ task: name, done, unit, ...(total !== undefined && { total }) }),
+        done: (site, facts) => void done.push({ ...entry(site), facts }),
+        skip: (site, reason) => void skipped.push({ ...entry(site), reason }),
+        diagnose: (d) => void diagnostics.push(within(d)),
+      });
+      signal.throwIfAborted();
+      const changed = result !== current;
+      if (changed) ensure(verify(result));
+      const milliseconds = performance.now() - started;
+      reports.push({ pass: name, options, milliseconds, changed, done, skipped, diagnostics });
+      current = result;
+    } catch (error) {
+      signal.throwIfAborted();
+      await onFailure?.({ model: current, pass: name, options, error });
+      const hint = "This is a defect of the pass.";
+      const found = isPareError(error) ? error.diagnostics : [problem("core/pass-failed", String(error), { hint })];
+      throw new PareError(found.map(within), { cause: error });
+    }
   }
   return { model: current, report: { passes: reports, toString: () => reports.map(formatReport).join("\n") } };
 }
@@ -90,70 +118,18 @@ const flatten = (passes: readonly Pass[]): Pass[] => passes.flatMap((p) => (p.st
 function unmet({ name: pass, apiVersion, needs }: Pass, host: Host): Diagnostic[] {
   const location = { pass };
   if (apiVersion !== PASS_API_VERSION)
-    return [
-      problem(
-        "core/api-version",
-        `it is written for version ${apiVersion} of the pass contract, not ${PASS_API_VERSION}`,
-        {
-          hint: `Update ${apiVersion > PASS_API_VERSION ? "@pare/core" : pass}.`,
-          location,
-        },
-      ),
-    ];
+    return [problem("core/api-version", `the pass needs version ${apiVersion} of @pare/core's contract`, { location })];
   return needs
-    .filter((need) => host[need] === undefined)
+    .filter((need) => !host[need])
     .map((need) => problem("core/needs", `the pass needs ${need}`, { hint: `Give run() { ${need} }.`, location }));
 }
 
-async function step(pass: Pass, model: Model, options: RunOptions, signal: AbortSignal) {
-  const { name, options: passOptions } = pass;
-  const { signal: _, onProgress, gather, onFailure, ...host } = options;
-  const done: CoverageEntry[] = [];
-  const skipped: CoverageEntry[] = [];
-  const diagnostics: Diagnostic[] = [];
-  const started = performance.now();
-  try {
-    const wishes = pass.observe?.(model, host) ?? [];
-    const result = await pass.run(model, {
-      ...host,
-      host: host as Required<Host>,
-      signal,
-      statistics: (wishes.length > 0 && (await gather?.(model, wishes, host, signal))) || new Map(),
-      progress: (n, total, unit = "nodes") =>
-        onProgress?.({ task: name, done: n, unit, ...(total !== undefined && { total }) }),
-      done: (site, facts) => void done.push({ ...entry(site), ...(facts && { facts }) }),
-      skip: (site, reason) => void skipped.push({ ...entry(site), reason }),
-      diagnose: (d) => void diagnostics.push(within(d, name)),
-    });
-    signal.throwIfAborted();
-    const changed = result !== model;
-    if (changed) ensure(verify(result));
-    const milliseconds = performance.now() - started;
-    const report: PassReport = { pass: name, options: passOptions, milliseconds, changed, done, skipped, diagnostics };
-    return { model: result, report };
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    await onFailure?.({ model, pass: name, options: passOptions, error });
-    throw stamp(error, name);
-  }
-}
-
-function stamp(error: unknown, pass: string): PareError {
-  const found = isPareError(error)
-    ? error.diagnostics
-    : [problem("core/pass-failed", String(error), { hint: "This is a defect of the pass." })];
-  return new PareError(
-    found.map((d) => within(d, pass)),
-    { cause: error },
-  );
-}
-
-const within = (d: Diagnostic, pass: string): Diagnostic => ({ ...d, location: { ...d.location, pass } });
-
 function entry(site: Site): Pick<CoverageEntry, "name" | "ops"> {
-  const [name, ops] =
-    "tensor" in site ? [site.name, site.uses.map((u) => u.node.op)] : [labelOf(site.node), [site.node.op]];
-  return { name: site.view.path ? `${site.view.path}/${name}` : name, ops: [...new Set(ops)] };
+  const isWeight = "tensor" in site;
+  const name = isWeight ? site.name : labelOf(site.node);
+  const readers = isWeight ? site.uses : [site];
+  const { path } = site.view;
+  return { name: path ? `${path}/${name}` : name, ops: [...new Set(readers.map(({ node }) => node.op))] };
 }
 
 /** `int8: 23 of 25 done`, then a line for each reason to leave something alone, and the diagnostics. */
@@ -164,8 +140,8 @@ function formatReport({ pass, done, skipped, changed, diagnostics }: PassReport)
   return [
     `${pass}: ${total > 0 ? `${done.length} of ${total} done` : changed ? "changed the model" : "nothing to do"}`,
     ...Array.from(reasons, ([reason, names]) => {
-      const more = names.length - 3;
-      return `left alone: ${names.slice(0, 3).join(", ")}${more > 0 ? ` and ${more} more` : ""}: ${reason}`;
+      const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
+      return `left alone: ${names.slice(0, 3).join(", ")}${more}: ${reason}`;
     }),
     ...diagnostics.map(formatDiagnostic),
   ].join("\n  ");

@@ -4,7 +4,7 @@ import type { Values } from "./runtime.ts";
 /** Inputs to run a model on. It can be opened as often as needed, and gives the same samples in the same order. */
 export interface Samples {
   /** How many there are, when that is known. */
-  readonly count?: number;
+  readonly count?: number | undefined;
   open(signal?: AbortSignal): AsyncIterable<Values> | Iterable<Values>;
 }
 
@@ -18,10 +18,8 @@ export function samplesFrom(
 ): Samples {
   if (Array.isArray(source)) return { count: source.length, open: () => source as readonly Values[] };
   if (typeof source !== "function")
-    throw failure("core/samples-once", "samples are an array or a function that starts an iteration", {
-      hint: "Write samplesFrom(() => generate()).",
-    });
-  return { ...(count !== undefined && { count }), open: source };
+    throw failure("core/samples-once", "samples can be read once only", { hint: "Give samplesFrom() a function." });
+  return { count, open: source };
 }
 
 /** The first `count` samples. */

@@ -1,5 +1,5 @@
 import type { DType } from "./dtype.ts";
-import { type Node, operatorOf } from "./model.ts";
+import type { Node } from "./model.ts";
 import type { GraphView } from "./view.ts";
 
 /** What a target says of one node. */
@@ -24,12 +24,4 @@ export interface Target {
   readonly operators: ReadonlyMap<string, OperatorRule>;
   /** Element types that values may have. */
   readonly dtypes: readonly DType[];
-}
-
-/** Whether a target takes a node: its operator is listed and its rule accepts it. */
-export function accepts(target: Target, n: Node, view: GraphView): Verdict {
-  const name = operatorOf(n);
-  const rule = target.operators.get(name);
-  if (!rule) return { ok: false, reason: `${target.name} has no operator ${name}` };
-  return rule.accepts?.(n, view) ?? { ok: true };
 }

@@ -1,6 +1,16 @@
-import { type ByteRange, checkRange } from "./bytes.ts";
+import { type ByteRange, checkRange, memorySource } from "./bytes.ts";
 import { failure } from "./diagnostic.ts";
-import { byteLengthOf, bytesOf, type DType, dtypeBits, elementCount, type StorageOf, storageView } from "./dtype.ts";
+import {
+  byteLengthOf,
+  bytesOf,
+  type DType,
+  dtypeBits,
+  elementCount,
+  isCount,
+  type StorageOf,
+  storageType,
+  storageView,
+} from "./dtype.ts";
 
 /** Tensors up to this many bytes are resident when a format reads them, so that {@link constantOf} can see them. */
 export const RESIDENT_LIMIT = 65536;
@@ -16,7 +26,7 @@ export interface Tensor<D extends DType = DType> {
   /** All bytes, when they are in memory. Never write to them. */
   readonly bytes?: Uint8Array;
   /** A name of the content: tensors with equal keys have equal bytes. Missing when nobody knows without reading. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /** Reads exactly `range` (default: all), little endian, row major. The result may be a view: never write to it. */
   read(range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
 }
@@ -39,49 +49,49 @@ export function tensor<D extends DType>(
   key?: string,
 ): ResidentTensor<D> {
   const bytes = bytesOf(ArrayBuffer.isView(data) ? data : fromNumbers(dtype, data));
-  const { byteLength } = bytes;
-  const read = async ({ offset, length }: ByteRange) => bytes.subarray(offset, offset + length);
-  return { ...lazyTensor({ dtype, shape, byteLength, read, ...(key !== undefined && { key }) }), bytes };
+  return { ...lazyTensor({ ...memorySource(bytes), dtype, shape, key }), bytes };
 }
+
+/** What a tensor is: `float32[2,3]`. */
+export const formatType = ({ dtype, shape }: Pick<Tensor, "dtype" | "shape">): string => `${dtype}[${shape}]`;
 
 function fromNumbers(dtype: DType, data: readonly (number | bigint)[]): ArrayBufferView {
   const bits = dtypeBits[dtype];
-  const count = dtype.startsWith("complex") ? data.length / 2 : data.length;
-  const view = storageView(dtype, new Uint8Array(byteLengthOf(dtype, count)));
-  for (const [i, v] of data.entries())
-    if (view instanceof BigInt64Array || view instanceof BigUint64Array) view[i] = BigInt(v);
-    else if (bits >= 8) view[i] = Number(v);
-    else view[Math.floor((i * bits) / 8)]! |= (Number(v) & ((1 << bits) - 1)) << ((i * bits) % 8);
-  return view;
+  if (bits >= 8) return storageType(dtype).from(data.map((v) => (dtype.endsWith("int64") ? BigInt(v) : Number(v))));
+  const packed = new Uint8Array(byteLengthOf(dtype, data.length));
+  data.forEach((v, i) => {
+    packed[(i * bits) >> 3]! |= (Number(v) & ((1 << bits) - 1)) << ((i * bits) & 7);
+  });
+  return packed;
 }
 
-function checkShape(dtype: DType, shape: readonly number[], byteLength: number): void {
-  const whole = shape.every((d) => Number.isSafeInteger(d) && d >= 0);
-  const count = elementCount(shape);
-  if (!whole || !Number.isSafeInteger(count)) throw failure("core/tensor-shape", `[${shape}] is no shape`);
-  if (dtype !== "string" && byteLengthOf(dtype, count) !== byteLength)
-    throw failure(
-      "core/tensor-size",
-      `${dtype}[${shape}] takes ${byteLengthOf(dtype, count)} bytes, not ${byteLength}`,
-    );
+/** The numbers stored for `count` elements, those below a byte unpacked. */
+export function numbersOf(dtype: DType, bytes: Uint8Array, count: number): readonly (number | bigint)[] {
+  const bits = dtypeBits[dtype];
+  if (bits >= 8) return [...storageView(dtype, bytes)];
+  return Array.from({ length: count }, (_, i) => (bytes[(i * bits) >> 3]! >> ((i * bits) & 7)) & ((1 << bits) - 1));
 }
 
 /** A tensor whose bytes `read` brings; ranges are checked before it is asked. `byteLength` is needed for strings only. */
 export function lazyTensor<D extends DType>(spec: {
   readonly dtype: D;
   readonly shape: readonly number[];
-  readonly key?: string;
+  readonly key?: string | undefined;
   readonly byteLength?: number;
   readonly read: (range: ByteRange, signal?: AbortSignal) => Promise<Uint8Array>;
 }): Tensor<D> {
-  const { dtype, shape } = spec;
-  const byteLength = spec.byteLength ?? byteLengthOf(dtype, elementCount(shape));
-  checkShape(dtype, shape, byteLength);
+  const { dtype, shape, key } = spec;
+  const count = elementCount(shape);
+  const size = byteLengthOf(dtype, count);
+  const byteLength = spec.byteLength ?? size;
+  if (![...shape, count].every(isCount)) throw failure("core/tensor-shape", `[${shape}] is no shape`);
+  if (dtype !== "string" && byteLength !== size)
+    throw failure("core/tensor-size", `${formatType(spec)} takes ${size} bytes, not ${byteLength}`);
   return {
     dtype,
     shape: [...shape],
     byteLength,
-    ...(spec.key !== undefined && { key: spec.key }),
+    key,
     async read(range = { offset: 0, length: byteLength }, signal) {
       signal?.throwIfAborted();
       checkRange(range, byteLength, `${dtype} tensor`);

@@ -1,6 +1,6 @@
 import { type Diagnostic, problem } from "./diagnostic.ts";
-import { producersOf, readsOf } from "./local.ts";
-import { type Graph, type Model, type Node, placeOf } from "./model.ts";
+import { readsOf } from "./local.ts";
+import { type Model, type Node, placeOf } from "./model.ts";
 import { type GraphView, viewOf } from "./view.ts";
 
 /**
@@ -8,57 +8,44 @@ import { type GraphView, viewOf } from "./view.ts";
  * outputs that nothing writes, operators of a domain without a version. Empty when all is well.
  */
 export function verify(model: Model): Diagnostic[] {
-  const { graphs } = viewOf(model);
-  const problems = graphs.flatMap((v) => verifyView(v));
   const known = new Set([...model.opsets.keys(), ...model.functions.flatMap((f) => [f.domain, ...f.opsets.keys()])]);
-  for (const { graph, path } of graphs)
-    for (const n of graph.nodes)
+  return viewOf(model).graphs.flatMap((v) => {
+    const problems = verifyView(v);
+    for (const n of v.graph.nodes)
       if (!known.has(n.domain)) {
         known.add(n.domain);
-        problems.push(
-          problem("core/no-opset", `no version of the domain "${n.domain}" is given`, { location: at(path, n) }),
-        );
+        problems.push(problem("core/no-opset", `the domain "${n.domain}" has no version`, { location: at(v, n) }));
       }
-  return problems;
+    return problems;
+  });
 }
 
-/** The same for one graph, without those inside it. */
-export const verifyView = ({ graph, path, parent }: GraphView): Diagnostic[] =>
-  verifyGraph(graph, { path, outside: (v) => parent?.definer(v) !== undefined });
-
-/** The same for a graph that has a `path` and sees values `outside`; with `watched`, for these values only. */
-export function verifyGraph(
-  g: Graph,
-  seen: {
-    readonly path: string;
-    readonly outside: (value: string) => boolean;
-    readonly watched?: ReadonlySet<string>;
-  },
-): Diagnostic[] {
-  const { path, outside, watched } = seen;
+/** The same for the values of one graph, without those inside it; with `watched`, for these values only. */
+export function verifyView(view: GraphView, watched?: ReadonlySet<string>): Diagnostic[] {
+  const { inputs, outputs, nodes, weights, sparseWeights } = view.graph;
   const problems: Diagnostic[] = [];
-  const fault = (what: string, message: string, v: string, n?: Node) =>
-    problems.push(problem(`core/${what}-value`, message, { location: { ...at(path, n), value: v } }));
-  const looked = (v: string) => v !== "" && (!watched || watched.has(v));
-  const held = (v: string) => g.weights.has(v) || g.sparseWeights.has(v);
   const written = new Set<string>();
-  const read = (v: string, reader: string, n?: Node) => {
-    if (!looked(v) || written.has(v) || held(v)) return;
-    const late = producersOf(g).has(v);
-    if (late || !outside(v)) fault("undefined", `${reader} ${v}, which is not written${late ? " yet" : ""}`, v, n);
+  const isIn = (v: string) => v && (!watched || watched.has(v));
+  const isHeld = (v: string) => weights.has(v) || sparseWeights.has(v);
+  const fault = (what: string, v: string, message: string, n?: Node) =>
+    problems.push(problem(`core/${what}-value`, `${v} is ${message}`, { location: { ...at(view, n), value: v } }));
+  const read = (v: string, n?: Node) => {
+    if (!isIn(v) || written.has(v) || isHeld(v)) return;
+    if (view.producer(v)) fault("undefined", v, "read before it is written", n);
+    else if (!view.parent?.definer(v)) fault("undefined", v, "never written", n);
   };
   const write = (v: string, n?: Node) => {
-    if (!looked(v)) return;
-    if (written.has(v) || (n && held(v))) fault("duplicate", `${v} is written twice`, v, n);
+    if (!isIn(v)) return;
+    if (written.has(v) || (n && isHeld(v))) fault("duplicate", v, "written twice", n);
     written.add(v);
   };
-  for (const v of g.inputs) write(v.name);
-  for (const n of g.nodes) {
-    for (const v of readsOf(n)) read(v, `${n.op} reads`, n);
+  for (const v of inputs) write(v.name);
+  for (const n of nodes) {
+    for (const v of readsOf(n)) read(v, n);
     for (const v of n.outputs) write(v, n);
   }
-  for (const v of g.outputs) read(v.name, "the graph gives out");
+  for (const v of outputs) read(v.name);
   return problems;
 }
 
-const at = (graph: string, n?: Node) => ({ ...(graph && { graph }), ...(n && placeOf(n)) });
+const at = ({ path }: GraphView, n?: Node) => ({ ...(path && { graph: path }), ...(n && placeOf(n)) });

@@ -1,4 +1,5 @@
-import { capturesOf, defines, holdersOf, infosOf, producersOf, push, type Read, readersOf, recall } from "./local.ts";
+import type { DType } from "./dtype.ts";
+import { capturesOf, defines, holdsGraph, indexOf, infosOf } from "./local.ts";
 import {
   attribute,
   type FunctionDef,
@@ -6,14 +7,18 @@ import {
   labelOf,
   type Model,
   type Node,
+  operatorOf,
   subgraphsOf,
   type ValueInfo,
 } from "./model.ts";
+import { once, push, recall } from "./recall.ts";
 import { type ResidentTensor, type Tensor, tensor } from "./tensor.ts";
 
 /** One place where a value is read: input `index` of `node`, in `view` (this graph or one inside it). */
-export interface Use extends Read {
+export interface Use {
   readonly view: GraphView;
+  readonly node: Node;
+  readonly index: number;
 }
 
 /** A graph with its surroundings and an index of who writes and who reads each value. */
@@ -22,8 +27,8 @@ export interface GraphView {
   /** `""` for the main graph, `If_3/then_branch`, `function ai.acme.Mish`. */
   readonly path: string;
   /** The graph around this one, whose names are visible here, and the node that holds this one. */
-  readonly parent?: GraphView;
-  readonly holder?: Node;
+  readonly parent: GraphView | undefined;
+  readonly holder: Node | undefined;
   readonly children: readonly GraphView[];
   /** The node of this graph that writes `value`. */
   producer(value: string): Node | undefined;
@@ -52,10 +57,10 @@ export interface ModelView {
 }
 
 const views = new WeakMap<Model, ModelView>();
-const constants = new WeakMap<Node, Tensor>();
+const constants = new WeakMap<Node, Tensor | undefined>();
 
 /** The index of a model, remembered for as long as the model lives. */
-export const viewOf = (model: Model): ModelView => recall(views, model, buildView);
+export const viewOf = (model: Model): ModelView => recall(views, model, modelView);
 
 /** A value's constant, when its bytes are in memory. */
 export function constantOf(view: GraphView, value: string): ResidentTensor | undefined {
@@ -64,95 +69,80 @@ export function constantOf(view: GraphView, value: string): ResidentTensor | und
 }
 
 /** The tensor that a `Constant` node holds in whichever attribute. */
-export function constantNodeValue(n: Node): Tensor | undefined {
-  if (n.op !== "Constant" || n.domain !== "") return undefined;
-  const held = attribute(n, "value", "tensor") ?? constants.get(n);
-  if (held) return held;
-  for (const [name, a] of n.attributes)
-    if (
-      name === `value_${a.type}` &&
-      (a.type === "float" || a.type === "floats" || a.type === "int" || a.type === "ints")
-    ) {
-      const dtype = a.type.startsWith("f") ? "float32" : "int64";
-      const made =
-        typeof a.value === "object" ? tensor(dtype, [a.value.length], a.value) : tensor(dtype, [], [a.value]);
-      constants.set(n, made);
-      return made;
-    }
-  return undefined;
+export const constantNodeValue = (n: Node): Tensor | undefined =>
+  operatorOf(n) === "Constant"
+    ? (attribute(n, "value", "tensor") ??
+      recall(constants, n, () => numbersOf(n, "float", "float32") ?? numbersOf(n, "int", "int64")))
+    : undefined;
+
+function numbersOf(n: Node, type: "float" | "int", dtype: DType): Tensor | undefined {
+  const one = attribute(n, `value_${type}`, type);
+  const many = attribute(n, `value_${type}s`, `${type}s`);
+  return one !== undefined ? tensor(dtype, [], [one]) : many && tensor(dtype, [many.length], many);
 }
 
 export const functionPath = (f: FunctionDef): string =>
   `function ${f.domain}.${f.name}${f.overload && `:${f.overload}`}`;
 
-function buildView(model: Model): ModelView {
+function modelView(model: Model): ModelView {
   const seen = new Map<Graph, GraphView>();
   const enter = (g: Graph, path: string, parent?: GraphView, holder?: Node): GraphView => {
     const known = seen.get(g);
     if (known) return known;
     const made = graphView(g, path, parent, holder);
     seen.set(g, made);
-    const children = new Set<GraphView>();
-    for (const n of holdersOf(g))
-      for (const inner of subgraphsOf(n))
-        children.add(enter(inner.graph, `${path && `${path}/`}${labelOf(n)}/${inner.attribute}`, made, n));
-    made.children = [...children];
+    const inside = (n: Node) =>
+      Array.from(subgraphsOf(n), (s) => enter(s.graph, `${path && `${path}/`}${labelOf(n)}/${s.attribute}`, made, n));
+    made.children = [...new Set(g.nodes.filter(holdsGraph).flatMap(inside))];
     return made;
   };
   const main = enter(model.graph, "");
   for (const f of model.functions) enter(f.body, functionPath(f));
   const graphs = [...seen.values()];
-  /** Nodes that are not found by what they write in the main graph. */
-  let others: Map<Node, GraphView> | undefined;
-  const writesMain = (n: Node) => n.outputs.some((v) => main.producer(v) === n);
+  const places = once(() => {
+    const map = new Map<Node, GraphView>();
+    for (const v of graphs) for (const n of v.graph.nodes) map.set(n, v);
+    return map;
+  });
   return {
     model,
     main,
     graphs,
-    of(n) {
-      if (writesMain(n)) return main;
-      if (!others) {
-        others = new Map();
-        for (const v of graphs) for (const m of v.graph.nodes) if (v !== main || !writesMain(m)) others.set(m, v);
-      }
-      return others.get(n);
-    },
+    of: (n) => (n.outputs.some((v) => main.producer(v) === n) ? main : places().get(n)),
   };
 }
 
-function graphView(g: Graph, path: string, parent?: GraphView, holder?: Node) {
+function graphView(graph: Graph, path: string, parent?: GraphView, holder?: Node) {
   const uses = new Map<string, readonly Use[]>();
-  let capturing: Map<string, GraphView[]> | undefined;
-  const insideOf = (v: string): readonly GraphView[] => {
-    if (!capturing) {
-      capturing = new Map();
-      for (const child of self.children) for (const name of capturesOf(child.graph)) push(capturing, name, child);
-    }
-    return capturing.get(v) ?? [];
-  };
+  const capturing = once(() => {
+    const map = new Map<string, GraphView[]>();
+    for (const child of self.children) for (const name of capturesOf(child.graph)) push(map, name, child);
+    return map;
+  });
   const self: GraphView & { children: readonly GraphView[] } = {
-    graph: g,
+    graph,
     path,
-    ...(parent && { parent }),
-    ...(holder && { holder }),
+    parent,
+    holder,
     children: [],
-    producer: (v) => producersOf(g).get(v),
-    uses(v) {
-      let all = uses.get(v);
-      if (!all) {
-        const own = (readersOf(g).get(v) ?? []).map(({ node, index }): Use => ({ view: self, node, index }));
-        uses.set(v, (all = own.concat(insideOf(v).flatMap((child) => child.uses(v)))));
-      }
-      return all;
-    },
-    isOutput: (v) => infosOf(g.outputs).has(v),
-    definer: (v) => (defines(g, v) ? self : parent?.definer(v)),
-    info: (v) => g.types.get(v) ?? infosOf(g.inputs).get(v) ?? infosOf(g.outputs).get(v),
+    producer: (v) => indexOf(graph.nodes).writers.get(v),
+    uses: (v) =>
+      recall(uses, v, () => {
+        const own: Use[] = [];
+        for (const node of indexOf(graph.nodes).readers.get(v) ?? [])
+          node.inputs.forEach((name, index) => {
+            if (name === v) own.push({ view: self, node, index });
+          });
+        return own.concat((capturing().get(v) ?? []).flatMap((child) => child.uses(v)));
+      }),
+    isOutput: (v) => infosOf(graph.outputs).has(v),
+    definer: (v) => (defines(graph, v) ? self : parent?.definer(v)),
+    info: (v) => graph.types.get(v) ?? infosOf(graph.inputs).get(v) ?? infosOf(graph.outputs).get(v),
     constant(v) {
-      if (!defines(g, v)) return parent?.constant(v);
-      if (infosOf(g.inputs).has(v)) return undefined;
+      if (!defines(graph, v)) return parent?.constant(v);
+      if (infosOf(graph.inputs).has(v)) return undefined;
       const made = self.producer(v);
-      return g.weights.get(v) ?? (made && constantNodeValue(made));
+      return graph.weights.get(v) ?? (made && constantNodeValue(made));
     },
   };
   return self;

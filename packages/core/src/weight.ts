@@ -9,7 +9,7 @@ export interface Weight {
   readonly name: string;
   readonly tensor: Tensor;
   /** The `Constant` node that holds it, if one does. */
-  readonly node?: Node;
+  readonly node?: Node | undefined;
   readonly uses: readonly Use[];
 }
 
@@ -35,7 +35,7 @@ export function* weightsOf(view: ModelView, { ops, names }: WeightSelection = {}
     for (const [name, tensor, node] of held) {
       if (names && !names(name)) continue;
       const uses = v.uses(name);
-      if (!ops || uses.some(wanted)) yield { view: v, name, tensor, uses, ...(node && { node }) };
+      if (!ops || uses.some(wanted)) yield { view: v, name, tensor, uses, node };
     }
   }
 }
