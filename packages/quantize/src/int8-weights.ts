@@ -16,13 +16,14 @@ import { toCodes } from "@pare/ops/kernels";
 import { type Candidate, channelAxis, reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 import { affineOf, rangesOf } from "./affine.ts";
+import { balance } from "./balance.ts";
 import { encodeWeight } from "./encode.ts";
 import { type Granularity, layoutOf } from "./layout.ts";
 import { scopeOptions } from "./options.ts";
 
 /**
  * Stores weights as int8 codes behind a DequantizeLinear; activations stay float32. `channel` has a scale for each
- * output channel, `block` one for each `blockSize` elements along the axis that is summed over, `tensor` a single one.
+ * output channel (and rounds so that a channel's errors cancel), `block` one for each `blockSize` elements along the axis that is summed over, `tensor` a single one.
  * The scales are found when the weights are first read, so nothing is read before export.
  */
 export const int8Weights = definePass({
@@ -31,6 +32,10 @@ export const int8Weights = definePass({
   options: z.strictObject({
     granularity: z.enum(["tensor", "channel", "block"]).default("channel").describe("what shares a scale"),
     blockSize: z.int().min(8).max(65536).default(32).describe("elements of a block, for granularity block"),
+    rounding: z
+      .enum(["balanced", "nearest"])
+      .default("balanced")
+      .describe("balanced moves a few codes by one, so that a channel's rounding errors cancel"),
     symmetric: z.boolean().default(true).describe("zero point 0; otherwise the whole range of each group is used"),
     ...scopeOptions,
   }),
@@ -53,7 +58,7 @@ export const int8Weights = definePass({
 
 function encode(
   { tensor: source, role, weight }: Extract<Candidate, { tensor: unknown }>,
-  options: { granularity: Granularity["kind"]; blockSize: number; symmetric: boolean },
+  options: { granularity: Granularity["kind"]; blockSize: number; symmetric: boolean; rounding: "balanced" | "nearest" },
 ) {
   const { shape } = source;
   const operandAxis = (options.granularity === "block" ? reductionAxis : channelAxis)(role.op, role.input, shape.length);
@@ -71,13 +76,20 @@ function encode(
     return `has ${count} elements in ${layout.groups} groups: codes and scales would not be smaller`;
 
   const affine = memo(async (signal) => affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric, weight.name));
-  const key = `int8@1:${JSON.stringify([granularity, options.symmetric])}`;
+  // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
+  const balanced = options.rounding === "balanced" && granularity.kind === "channel";
+  const key = `int8@1:${JSON.stringify([granularity, options.symmetric, balanced])}`;
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
   const codes = deriveTensor(source, {
     key,
     dtype: "int8",
     prepare: (_, signal) => affine(signal),
-    map: (data, a, start) => toCodes("int8", data, layout.runs(start, data.length), a),
+    map(data, a, start) {
+      const runs = layout.runs(start, data.length);
+      const pieces = toCodes("int8", data, runs, a);
+      if (balanced) balance(pieces, data, runs, a);
+      return pieces;
+    },
   });
   const scale = computedTensor({
     dtype: "float32",

@@ -35,16 +35,20 @@ describe("int8Weights", () => {
       return tensor("float32", [rows, columns], values);
     });
 
-  test.each([true, false])("no weight is further than half a step from its source (symmetric: %s)", async (symmetric) => {
+  test.each([
+    [true, "nearest", 0.5001],
+    [false, "nearest", 0.5001],
+    [true, "balanced", 1.0001],
+  ] as const)("symmetric %s, rounding %s: no weight is further than %s steps from its source", async (symmetric, rounding, steps) => {
     await fc.assert(
       fc.asyncProperty(weights, async (w) => {
-        const { model, report } = await run(int8Weights({ symmetric }), matmul(w));
+        const { model, report } = await run(int8Weights({ symmetric, rounding }), matmul(w));
         expect(report.passes[0]!.done.map((d) => d.name)).toEqual(["w"]);
         const scales = await data(model.graph.weights.get("w_scale"));
         const got = await decoded(model);
         const source = dataOf(w);
         for (let i = 0; i < source.length; i++)
-          expect(Math.abs(got[i]! - source[i]!)).toBeLessThanOrEqual(scales[i % scales.length]! * 0.5001);
+          expect(Math.abs(got[i]! - source[i]!)).toBeLessThanOrEqual(scales[i % scales.length]! * steps);
       }),
     );
   });

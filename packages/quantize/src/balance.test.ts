@@ -1,0 +1,50 @@
+import { toCodes } from "@pare/ops/kernels";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { affineOf } from "./affine.ts";
+import { balance } from "./balance.ts";
+import { layoutOf } from "./layout.ts";
+
+describe("balance", () => {
+  const weights = fc
+    .record({ rows: fc.integer({ min: 1, max: 12 }), columns: fc.integer({ min: 1, max: 40 }), axis: fc.integer({ min: 0, max: 1 }), seed: fc.integer(), symmetric: fc.boolean() })
+    .map(({ rows, columns, seed, ...rest }) => {
+      let state = seed;
+      const data = Float32Array.from({ length: rows * columns }, () => {
+        state = (Math.imul(state, 1664525) + 1013904223) | 0;
+        return state / 2 ** 31 + 0.2;
+      });
+      return { shape: [rows, columns], data, ...rest };
+    });
+
+  test("errors of a channel add up to half a code at most, and no code is further than one from its value", () => {
+    fc.assert(
+      fc.property(weights, ({ shape, data, axis, symmetric }) => {
+        const layout = layoutOf(shape, { kind: "channel", axis });
+        const ranges = { min: new Float32Array(layout.groups).fill(Infinity), max: new Float32Array(layout.groups).fill(-Infinity) };
+        const groupOf = (i: number) => (axis === 0 ? Math.floor(i / shape[1]!) : i % shape[1]!);
+        data.forEach((v, i) => {
+          ranges.min[groupOf(i)] = Math.min(ranges.min[groupOf(i)]!, v);
+          ranges.max[groupOf(i)] = Math.max(ranges.max[groupOf(i)]!, v);
+        });
+        const affine = affineOf(ranges, "int8", symmetric, "w");
+        const runs = layout.runs(0, data.length);
+        const codes = toCodes("int8", data, runs, affine);
+        balance(codes, data, runs, affine);
+        const sums = new Float64Array(layout.groups);
+        data.forEach((v, i) => {
+          const g = groupOf(i);
+          const error = codes[i]! - affine.zeroPoint[g]! - v / affine.scale[g]!;
+          expect(Math.abs(error)).toBeLessThanOrEqual(1.001);
+          sums[g]! += error;
+        });
+        // A code at the end of the range cannot move, and a channel may have nothing else.
+        const full = (g: number) => [...codes].some((q, i) => groupOf(i) === g && (q <= -127 || q >= 127));
+        sums.forEach((sum, g) => {
+          expect(Math.abs(sum)).toBeLessThanOrEqual(full(g) ? 1.501 : 0.501);
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
