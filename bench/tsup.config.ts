@@ -1,3 +1,9 @@
 import { defineConfig } from "tsup";
 
-export default defineConfig({ entry: ["src/main.ts", "src/cases/*.ts", "!src/**/*.test.ts"], format: "esm", target: "es2022", splitting: true, clean: true });
+export default defineConfig({
+  entry: ["src/main.ts", "src/cases/*.ts", "!src/**/*.test.ts"],
+  format: "esm",
+  target: "es2022",
+  splitting: true,
+  clean: true,
+});

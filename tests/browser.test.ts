@@ -8,7 +8,10 @@ describe("bundles for browsers without a Node module", () => {
   for (const name of packages)
     test(`@pare/${name}`, async () => {
       const result = await build({
-        stdin: { contents: `export * from "@pare/${name}";`, resolveDir: new URL(`../packages/pare`, import.meta.url).pathname },
+        stdin: {
+          contents: `export * from "@pare/${name}";`,
+          resolveDir: new URL(`../packages/pare`, import.meta.url).pathname,
+        },
         bundle: true,
         write: false,
         format: "esm",

@@ -12,7 +12,10 @@ const layers: Record<string, { readonly packages: readonly string[]; readonly ma
   "TensorRT, which is ONNX with rules": { packages: ["tensorrt"], may: ["core", "ops", "io", "onnx"] },
   passes: { packages: ["optimize", "quantize", "train"], may: ["core", "ops"] },
   "passes that train": { packages: ["prune", "distill"], may: ["core", "ops", "train"] },
-  runtimes: { packages: ["runtime-ort", "runtime-litert", "runtime-tfjs"], may: ["core", "ops", "io", "onnx", "tflite"] },
+  runtimes: {
+    packages: ["runtime-ort", "runtime-litert", "runtime-tfjs"],
+    may: ["core", "ops", "io", "onnx", "tflite"],
+  },
   around: { packages: ["io", "testing", "report"], may: ["core", "ops"] },
 };
 const people = new Set(["pare", "create-pare-plugin"]);
@@ -24,7 +27,8 @@ const sourcesOf = (name: string) =>
     .map((file) => ({ file, text: readFileSync(join(root, "packages", name, "src", file), "utf8") }));
 const importsOf = (text: string) =>
   [...text.matchAll(/(?:from|import)\s*\(?\s*["']([^"'\n]+)["']/g)].map((m) => m[1]!).filter((s) => /^[\w@]/.test(s));
-const workspaceName = (specifier: string) => /^@pare\/([^/]+)/.exec(specifier)?.[1] ?? (specifier === "pare" ? "pare" : undefined);
+const workspaceName = (specifier: string) =>
+  /^@pare\/([^/]+)/.exec(specifier)?.[1] ?? (specifier === "pare" ? "pare" : undefined);
 
 describe("layers", () => {
   test("every package has a place", () => {
@@ -49,7 +53,10 @@ describe("layers", () => {
           .flatMap(({ file, text }) => importsOf(text).map((specifier) => ({ file, specifier })))
           .filter(({ specifier }) => !specifier.startsWith("node:"))
           .filter(({ specifier }) => {
-            const named = specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+            const named = specifier
+              .split("/")
+              .slice(0, specifier.startsWith("@") ? 2 : 1)
+              .join("/");
             return named !== `@pare/${name}` && !declared.includes(named);
           });
         expect(foreign).toEqual([]);

@@ -50,7 +50,15 @@ beforeAll(async () => {
   const packed = join(work, "packed");
   mkdirSync(packed);
   for (const [name, { folder }] of manifests) {
-    const { stdout } = await execute("node", [join(root, "scripts/pnpm.mjs"), "-C", join(root, folder), "pack", "--json", "--pack-destination", packed]);
+    const { stdout } = await execute("node", [
+      join(root, "scripts/pnpm.mjs"),
+      "-C",
+      join(root, folder),
+      "pack",
+      "--json",
+      "--pack-destination",
+      packed,
+    ]);
     tarballs.set(name, (JSON.parse(stdout.slice(stdout.indexOf("{"))) as { filename: string }).filename);
   }
 }, 300_000);
@@ -58,23 +66,26 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 describe("each package, packed and installed alone, runs its README's example", () => {
   for (const [name, { folder }] of manifests)
-    test(
-      name,
-      async () => {
-        const home = join(work, name.replace("/", "-"));
-        mkdirSync(home);
-        writeFileSync(join(home, "package.json"), JSON.stringify({ private: true, type: "module" }));
-        const local = [...closure(name)].map((n) => tarballs.get(n)!);
-        const flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error", "--legacy-peer-deps"];
-        await execute("npm", ["install", ...flags, ...local, ...(engines[name] ?? [])], { cwd: home });
-        const examples = examplesOf(readFileSync(join(root, folder, "README.md"), "utf8"));
-        expect(examples.length).toBeGreaterThan(0);
-        for (const [i, example] of examples.entries()) {
-          writeFileSync(join(home, `example${i}.mjs`), example);
-          const { stdout } = await execute("node", [`example${i}.mjs`], { cwd: home, timeout: 60_000 });
-          expect(stdout.trim()).not.toBe("");
-        }
-      },
-      180_000,
-    );
+    test(name, async () => {
+      const home = join(work, name.replace("/", "-"));
+      mkdirSync(home);
+      writeFileSync(join(home, "package.json"), JSON.stringify({ private: true, type: "module" }));
+      const local = [...closure(name)].map((n) => tarballs.get(n)!);
+      const flags = [
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--prefer-offline",
+        "--loglevel=error",
+        "--legacy-peer-deps",
+      ];
+      await execute("npm", ["install", ...flags, ...local, ...(engines[name] ?? [])], { cwd: home });
+      const examples = examplesOf(readFileSync(join(root, folder, "README.md"), "utf8"));
+      expect(examples.length).toBeGreaterThan(0);
+      for (const [i, example] of examples.entries()) {
+        writeFileSync(join(home, `example${i}.mjs`), example);
+        const { stdout } = await execute("node", [`example${i}.mjs`], { cwd: home, timeout: 60_000 });
+        expect(stdout.trim()).not.toBe("");
+      }
+    }, 180_000);
 });

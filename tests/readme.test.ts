@@ -39,6 +39,8 @@ test("the README's example runs and says what it says", { timeout: 60_000 }, asy
 });
 
 test("every package has its place in the README's table", () => {
-  const names = readdirSync(join(root, "packages")).map((folder) => JSON.parse(readFileSync(join(root, "packages", folder, "package.json"), "utf8")).name as string);
+  const names = readdirSync(join(root, "packages")).map(
+    (folder) => JSON.parse(readFileSync(join(root, "packages", folder, "package.json"), "utf8")).name as string,
+  );
   expect(names.filter((name) => !readme.includes(`| \`${name}\` |`))).toEqual([]);
 });

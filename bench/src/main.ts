@@ -6,12 +6,48 @@ import type { Benchmark } from "./benchmark.ts";
 
 /** Each is loaded when it is asked for: their engines are heavy. */
 const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: () => Promise<Benchmark> }> = new Map([
-  ["onnx-roundtrip", { about: "ONNX node tests through reader and writer", load: async () => (await import("./cases/onnx-roundtrip.ts")).onnxRoundtripBenchmark }],
-  ["big-model", { about: "int8 weights of a 4 GiB model: time against a copy, peak memory", load: async () => (await import("./cases/big-model.ts")).bigModel }],
-  ["weights-throughput", { about: "GB/s of float16 and int8 weights against a copy in memory", load: async () => (await import("./cases/weights-throughput.ts")).weightsThroughput }],
-  ["size", { about: "bytes of the core and of a pass, installed packages, start of the command", load: async () => (await import("./cases/size.ts")).size }],
-  ["ocr", { about: "200 rendered lines read by the source, float16 and int8 weights", load: async () => (await import("./cases/ocr.ts")).ocr }],
-  ["vgg16", { about: "threshold and float16 on VGG16 at full size", load: async () => (await import("./cases/vgg16.ts")).vgg16 }],
+  [
+    "onnx-roundtrip",
+    {
+      about: "ONNX node tests through reader and writer",
+      load: async () => (await import("./cases/onnx-roundtrip.ts")).onnxRoundtripBenchmark,
+    },
+  ],
+  [
+    "big-model",
+    {
+      about: "int8 weights of a 4 GiB model: time against a copy, peak memory",
+      load: async () => (await import("./cases/big-model.ts")).bigModel,
+    },
+  ],
+  [
+    "weights-throughput",
+    {
+      about: "GB/s of float16 and int8 weights against a copy in memory",
+      load: async () => (await import("./cases/weights-throughput.ts")).weightsThroughput,
+    },
+  ],
+  [
+    "size",
+    {
+      about: "bytes of the core and of a pass, installed packages, start of the command",
+      load: async () => (await import("./cases/size.ts")).size,
+    },
+  ],
+  [
+    "ocr",
+    {
+      about: "200 rendered lines read by the source, float16 and int8 weights",
+      load: async () => (await import("./cases/ocr.ts")).ocr,
+    },
+  ],
+  [
+    "vgg16",
+    {
+      about: "threshold and float16 on VGG16 at full size",
+      load: async () => (await import("./cases/vgg16.ts")).vgg16,
+    },
+  ],
 ]);
 
 const usage = `npm run bench -- NAME [--json] [--quick] [--data DIR]\n\n${[...benchmarks].map(([name, { about }]) => `  ${name.padEnd(20)} ${about}`).join("\n")}\n`;
@@ -52,16 +88,18 @@ async function main(): Promise<number> {
   if (columns.length > 0) process.stdout.write(`${textTable(table(columns, result.cases))}\n\n`);
   process.stdout.write(`${textTable(table(["figure", "value"], figures))}\n`);
   for (const note of result.notes ?? []) process.stdout.write(`${note}\n`);
-  if (values.json) process.stdout.write(`${JSON.stringify({ bench: name, figures: result.figures, cases: result.cases })}\n`);
+  if (values.json)
+    process.stdout.write(`${JSON.stringify({ bench: name, figures: result.figures, cases: result.cases })}\n`);
   return 0;
 }
 
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const text = isPareError(error) ? error.diagnostics.map(formatDiagnostic).join("\n") : String((error as Error)?.stack ?? error);
+    const text = isPareError(error)
+      ? error.diagnostics.map(formatDiagnostic).join("\n")
+      : String((error as Error)?.stack ?? error);
     process.stderr.write(`${text}\n`);
     process.exit(1);
   },
 );
-

@@ -17,7 +17,9 @@ function chain(width: number): Model {
       name: "chain",
       inputs: [value("x", "float32", ["N", width])],
       outputs: [value("layer63_out", "float32", ["N", width])],
-      nodes: names.map((n, i) => node("MatMul", [i === 0 ? "x" : `layer${i - 1}_out`, `${n}_weight`], [`${n}_out`], {}, { name: n })),
+      nodes: names.map((n, i) =>
+        node("MatMul", [i === 0 ? "x" : `layer${i - 1}_out`, `${n}_weight`], [`${n}_out`], {}, { name: n }),
+      ),
       weights: new Map(names.map((n, i) => [`${n}_weight`, noiseTensor([width, width], width ** -0.5, i + 1)])),
     }),
   );
@@ -39,8 +41,18 @@ export const bigModel: Benchmark = {
         const copySeconds = await copy([source, `${source}.data`], folder, signal);
         progress(`round ${round} of 3: pare compress --int8-weights`);
         const out = join(folder, "small.onnx");
-        const ran = await runScript(pareCommand(), ["compress", source, "--int8-weights", "--no-verify", "-o", out, "--quiet"], signal);
-        cases.push({ name: `round ${round}`, seconds: ran.seconds, copySeconds, ratio: ran.seconds / copySeconds, peakMB: ran.peakMB });
+        const ran = await runScript(
+          pareCommand(),
+          ["compress", source, "--int8-weights", "--no-verify", "-o", out, "--quiet"],
+          signal,
+        );
+        cases.push({
+          name: `round ${round}`,
+          seconds: ran.seconds,
+          copySeconds,
+          ratio: ran.seconds / copySeconds,
+          peakMB: ran.peakMB,
+        });
         if (round < 3) await Promise.all([rm(out), rm(`${out}.data`, { force: true })]);
       }
       progress("checking the result against its source");
@@ -86,7 +98,14 @@ async function copy(files: readonly string[], folder: string, signal: AbortSigna
 }
 
 async function size(path: string): Promise<number> {
-  const sizes = await Promise.all([path, `${path}.data`].map((p) => stat(p).then((s) => s.size, () => 0)));
+  const sizes = await Promise.all(
+    [path, `${path}.data`].map((p) =>
+      stat(p).then(
+        (s) => s.size,
+        () => 0,
+      ),
+    ),
+  );
   return sizes.reduce((a, b) => a + b, 0);
 }
 

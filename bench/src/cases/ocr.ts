@@ -22,7 +22,9 @@ async function read(file: string, lines: readonly Line[], signal: AbortSignal): 
   try {
     const texts: string[] = [];
     for (const line of lines)
-      texts.push(await readLine((inputs) => session.run(inputs, { signal }), line.image, characters, session.inputs[0]!.name));
+      texts.push(
+        await readLine((inputs) => session.run(inputs, { signal }), line.image, characters, session.inputs[0]!.name),
+      );
     return texts;
   } finally {
     await session.close();
@@ -43,7 +45,14 @@ export const ocr: Benchmark = {
       const right = (texts: readonly string[]) => texts.filter((t, i) => t.trim() === lines[i]!.text).length;
       const rate = (texts: readonly string[]) =>
         texts.reduce((sum, t, i) => sum + characterErrorRate(lines[i]!.text, t.trim()), 0) / texts.length;
-      const cases: { name: string; same: number; lines: number; right: number; characterErrorRate: number; bytes: number }[] = [];
+      const cases: {
+        name: string;
+        same: number;
+        lines: number;
+        right: number;
+        characterErrorRate: number;
+        bytes: number;
+      }[] = [];
       const source = await openOnnx(models.recognition());
       for (const { name, passes } of versions) {
         progress(name);
@@ -52,13 +61,30 @@ export const ocr: Benchmark = {
         const artifact = await writeOnnx(model, file, { signal });
         const texts = await read(file, lines, signal);
         const same = texts.filter((t, i) => t === truth[i]).length;
-        cases.push({ name, same, lines: lines.length, right: right(texts), characterErrorRate: rate(texts), bytes: artifact.files[0]!.byteLength });
+        cases.push({
+          name,
+          same,
+          lines: lines.length,
+          right: right(texts),
+          characterErrorRate: rate(texts),
+          bytes: artifact.files[0]!.byteLength,
+        });
       }
       await source.close();
       const same = (name: string) => cases.find((c) => c.name === name)!.same;
       return {
         figures: { lines: lines.length, float16Same: same("float16"), int8Same: same("int8 weights") },
-        cases: [{ name: "source", same: lines.length, lines: lines.length, right: right(truth), characterErrorRate: rate(truth), bytes: (await stat(models.recognition())).size }, ...cases],
+        cases: [
+          {
+            name: "source",
+            same: lines.length,
+            lines: lines.length,
+            right: right(truth),
+            characterErrorRate: rate(truth),
+            bytes: (await stat(models.recognition())).size,
+          },
+          ...cases,
+        ],
       };
     } finally {
       await rm(folder, { recursive: true, force: true });

@@ -39,7 +39,9 @@ export const size: Benchmark = {
   about: "bytes of the core and of a pass, installed packages, start of the command",
   async run({ progress }) {
     const coreGzip = await gzipOf(`export * from "@pare/core";`);
-    const corePlusPassGzip = await gzipOf(`export * from "@pare/core"; export { threshold } from "@pare/prune";`, ["zod"]);
+    const corePlusPassGzip = await gzipOf(`export * from "@pare/core"; export { threshold } from "@pare/prune";`, [
+      "zod",
+    ]);
     progress("starting the command");
     const help: number[] = [];
     for (let i = 0; i < 7; i++) {

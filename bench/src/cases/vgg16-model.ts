@@ -1,7 +1,26 @@
-import { attr, graph, lazyTensor, type Model, model, node, type Node, type Tensor, value } from "@pare/core";
+import { attr, graph, lazyTensor, type Model, model, type Node, node, type Tensor, value } from "@pare/core";
 
 /** Output channels of the convolutions, `pool` between blocks. (Simonyan and Zisserman 2015, arXiv:1409.1556, configuration D.) */
-const layers = [64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool"] as const;
+const layers = [
+  64,
+  64,
+  "pool",
+  128,
+  128,
+  "pool",
+  256,
+  256,
+  256,
+  "pool",
+  512,
+  512,
+  512,
+  "pool",
+  512,
+  512,
+  512,
+  "pool",
+] as const;
 
 /** VGG16 at full size, 138,357,544 parameters of seeded pseudo-random numbers that are computed when they are read. */
 export function vgg16Model(): Model {
@@ -36,7 +55,9 @@ export function vgg16Model(): Model {
   let width = 512 * 7 * 7;
   for (const [i, out] of [4096, 4096, 1000].entries()) {
     const id = `fc${i + 1}`;
-    step("Gemm", [x, weight(`${id}.weight`, [out, width], width), weight(`${id}.bias`, [out], 1e4)], { transB: attr.int(1) });
+    step("Gemm", [x, weight(`${id}.weight`, [out, width], width), weight(`${id}.bias`, [out], 1e4)], {
+      transB: attr.int(1),
+    });
     if (i < 2) step("Relu", [x]);
     width = out;
   }

@@ -32,7 +32,11 @@ export const vgg16: Benchmark = {
       for (const { name, flags } of quick ? recipes.slice(2, 3) : recipes) {
         progress(name);
         const out = join(folder, "out.onnx");
-        const ran = await runScript(pareCommand(), ["compress", source, ...flags, "--no-verify", "-o", out, "--quiet"], signal);
+        const ran = await runScript(
+          pareCommand(),
+          ["compress", source, ...flags, "--no-verify", "-o", out, "--quiet"],
+          signal,
+        );
         const outBytes = (await stat(out)).size;
         progress(`${name}: comparing`);
         const image = imageOf(1);
@@ -56,7 +60,14 @@ export const vgg16: Benchmark = {
       }
       const classic = cases.find((c) => c.name === "threshold 0.1, float16 weights")!;
       return {
-        figures: { parameters: 138_357_544, bytes, outBytes: classic.bytes, gzipBytes: classic.gzip, seconds: classic.seconds, peakMB: classic.peakMB },
+        figures: {
+          parameters: 138_357_544,
+          bytes,
+          outBytes: classic.bytes,
+          gzipBytes: classic.gzip,
+          seconds: classic.seconds,
+          peakMB: classic.peakMB,
+        },
         cases,
         notes: ["Random weights: a trained network has more small weights and compresses better."],
       };

@@ -86,7 +86,12 @@ export const weightsThroughput: Benchmark = {
     const all = (what: string) => together.reduce((sum, r) => sum + r[what]!, 0);
     const names = ["float16", "int8", "copy"];
     return {
-      figures: Object.fromEntries(names.flatMap((n) => [[`${n}GBs`, one[n]!], [`${n}GBsAll`, all(n)]])),
+      figures: Object.fromEntries(
+        names.flatMap((n) => [
+          [`${n}GBs`, one[n]!],
+          [`${n}GBsAll`, all(n)],
+        ]),
+      ),
       cases: names.map((n) => ({ name: n, oneCoreGBs: one[n]!, allCoresGBs: all(n) })),
       notes: [`GB/s of float32 read, best of three; all = ${cores} threads, each with a matrix of its own.`],
     };

@@ -11,7 +11,13 @@ export const clipOutliers = definePass({
   options: v.strictObject({ deviations: v.optional(v.pipe(v.number(), v.minValue(1)), 6) }),
   run: (model, { deviations }, ctx) =>
     edit(model, (e) => {
-      for (const w of e.weights({ ops: new Map([["Conv", [1]], ["Gemm", [1]], ["MatMul", [0, 1]]]) })) {
+      for (const w of e.weights({
+        ops: new Map([
+          ["Conv", [1]],
+          ["Gemm", [1]],
+          ["MatMul", [0, 1]],
+        ]),
+      })) {
         if (w.tensor.dtype !== "float32") {
           ctx.skip(w, `is ${w.tensor.dtype}`);
           continue;

@@ -11,10 +11,14 @@ export const removeDeadCode = definePass({
     edit(model, (e) => {
       for (const view of e.view.graphs) {
         if (view.parent) continue;
-        sweep(view, (dead, of) => {
-          e.replace(dead, []);
-          ctx.done({ view: of, node: dead });
-        }, (name, of) => e.removeWeight(of, name));
+        sweep(
+          view,
+          (dead, of) => {
+            e.replace(dead, []);
+            ctx.done({ view: of, node: dead });
+          },
+          (name, of) => e.removeWeight(of, name),
+        );
       }
     }),
 });

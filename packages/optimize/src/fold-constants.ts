@@ -64,7 +64,8 @@ function foldGraph(view: GraphView, folded: Folded, signal: AbortSignal): void {
   };
   for (const n of view.graph.nodes) {
     signal.throwIfAborted();
-    const fixed = n.domain !== "" || unfoldable.has(n.op) || !subgraphsOf(n).next().done || n.outputs.some((v) => view.isOutput(v));
+    const fixed =
+      n.domain !== "" || unfoldable.has(n.op) || !subgraphsOf(n).next().done || n.outputs.some((v) => view.isOutput(v));
     if (fixed || n.inputs.length === 0) continue;
     const inputs = n.inputs.map((v) => (v === "" ? undefined : constant(v)));
     if (n.inputs.some((v, i) => v !== "" && !inputs[i])) continue;

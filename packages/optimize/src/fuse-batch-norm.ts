@@ -56,7 +56,8 @@ function channelsOf(conv: Node, view: GraphView) {
   const name = conv.inputs[1] ?? "";
   const weight = view.constant(name);
   const definer = view.definer(name);
-  if (weight?.dtype !== "float32" || !definer || definer.uses(name).length !== 1 || definer.isOutput(name)) return undefined;
+  if (weight?.dtype !== "float32" || !definer || definer.uses(name).length !== 1 || definer.isOutput(name))
+    return undefined;
   const transposed = conv.op === "ConvTranspose";
   if (weight.shape.length < 3 || (transposed && intAttribute(conv, "group", 1) !== 1)) return undefined;
   const axis = transposed ? 1 : 0;

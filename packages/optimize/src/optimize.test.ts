@@ -50,14 +50,18 @@ describe("foldConstants", () => {
   });
 
   test("a node whose inputs do not fit stays for the runtime to report", async () => {
-    const m = parse("main (x: float32[2]) => (y) { a: float32[2] = {1, 2}  b: float32[3] = {1, 2, 3}  c = Add(a, b)  y = Add(x, c) }");
+    const m = parse(
+      "main (x: float32[2]) => (y) { a: float32[2] = {1, 2}  b: float32[3] = {1, 2, 3}  c = Add(a, b)  y = Add(x, c) }",
+    );
     expect((await run(foldConstants(), m)).model).toBe(m);
   });
 });
 
 describe("removeIdentity", () => {
   test("chains go; what an output needs keeps the output's name", async () => {
-    const m = parse("main (x: float32[2]) => (y) { a = Identity(x)  b = Identity(a)  c = Relu(b)  d = Dropout(c)  y = Identity(d) }");
+    const m = parse(
+      "main (x: float32[2]) => (y) { a = Identity(x)  b = Identity(a)  c = Relu(b)  d = Dropout(c)  y = Identity(d) }",
+    );
     const { model } = await run(removeIdentity(), m);
     expect(print(model)).toContain("y = Relu(x)");
     expect(operators(model)).toEqual(["Relu"]);
@@ -108,7 +112,11 @@ describe("fuseBatchNorm", () => {
     const m = parse(text(conv, weight, bias));
     const { model } = await run([fuseBatchNorm(), removeDeadCode()], m);
     expect(operators(model)).toEqual([conv.replace(/<.*/, "")]);
-    const x = tensor("float32", [1, 2, 5, 5], Float32Array.from({ length: 50 }, (_, i) => Math.sin(i)));
+    const x = tensor(
+      "float32",
+      [1, 2, 5, 5],
+      Float32Array.from({ length: 50 }, (_, i) => Math.sin(i)),
+    );
     await sameAnswers(m, model, { x });
   });
 

@@ -36,7 +36,12 @@ export function verdictOf({ outputs, other }: Comparison, minSqnrDb = FAR_OFF_DB
         : [];
     if (v.sqnrDb < minSqnrDb)
       return strict
-        ? found("error", "pare/far-off", `the output is far off: SQNR ${v.sqnrDb.toFixed(1)} dB, less than ${minSqnrDb}`, where)
+        ? found(
+            "error",
+            "pare/far-off",
+            `the output is far off: SQNR ${v.sqnrDb.toFixed(1)} dB, less than ${minSqnrDb}`,
+            where,
+          )
         : found(
             "warning",
             "pare/far-off",

@@ -10,7 +10,9 @@ describe("threshold", () => {
     test.skipIf(law.skipped !== undefined)(law.name, { timeout: 60_000 }, law.run);
 
   const matmul = (w: Tensor): Model =>
-    parse(`main (x: float32[N,${w.shape[0]}]) => (y) { w: float32[${w.shape}] = …  y = MatMul(x, w) }`, { weights: { w } });
+    parse(`main (x: float32[N,${w.shape[0]}]) => (y) { w: float32[${w.shape}] = …  y = MatMul(x, w) }`, {
+      weights: { w },
+    });
 
   test("zeroes exactly what is below the ratio of the mean magnitude", async () => {
     const numbers = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 12, maxLength: 12 });

@@ -7,7 +7,13 @@ import { layoutOf } from "./layout.ts";
 
 describe("balance", () => {
   const weights = fc
-    .record({ rows: fc.integer({ min: 1, max: 12 }), columns: fc.integer({ min: 1, max: 40 }), axis: fc.integer({ min: 0, max: 1 }), seed: fc.integer(), symmetric: fc.boolean() })
+    .record({
+      rows: fc.integer({ min: 1, max: 12 }),
+      columns: fc.integer({ min: 1, max: 40 }),
+      axis: fc.integer({ min: 0, max: 1 }),
+      seed: fc.integer(),
+      symmetric: fc.boolean(),
+    })
     .map(({ rows, columns, seed, ...rest }) => {
       let state = seed;
       const data = Float32Array.from({ length: rows * columns }, () => {
@@ -21,7 +27,10 @@ describe("balance", () => {
     fc.assert(
       fc.property(weights, ({ shape, data, axis, symmetric }) => {
         const layout = layoutOf(shape, { kind: "channel", axis });
-        const ranges = { min: new Float32Array(layout.groups).fill(Infinity), max: new Float32Array(layout.groups).fill(-Infinity) };
+        const ranges = {
+          min: new Float32Array(layout.groups).fill(Infinity),
+          max: new Float32Array(layout.groups).fill(-Infinity),
+        };
         const groupOf = (i: number) => (axis === 0 ? Math.floor(i / shape[1]!) : i % shape[1]!);
         data.forEach((v, i) => {
           ranges.min[groupOf(i)] = Math.min(ranges.min[groupOf(i)]!, v);

@@ -1,7 +1,8 @@
 import { attr, type Edit, type GraphView, type Node, node, type Tensor, type Weight } from "@pare/core";
 
 /** Whether a value stands in the body of a function, where constants are nodes: functions have no weights. */
-const inFunction = (view: GraphView): boolean => (view.parent ? inFunction(view.parent) : view.path.startsWith("function "));
+const inFunction = (view: GraphView): boolean =>
+  view.parent ? inFunction(view.parent) : view.path.startsWith("function ");
 
 /**
  * Puts encoded tensors in the place of a weight and the nodes that decode them under the weight's name, so that

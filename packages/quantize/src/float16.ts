@@ -31,15 +31,22 @@ export const float16 = definePass({
   apiVersion: PASS_API_VERSION,
   reads: "weights",
   options: z.strictObject({
-    compute: z.enum(["float16", "float32"]).default("float16").describe("format of the arithmetic; float32 stores weights only"),
-    io: z.enum(["float32", "float16"]).default("float32").describe("format of float inputs and outputs, for compute float16"),
+    compute: z
+      .enum(["float16", "float32"])
+      .default("float16")
+      .describe("format of the arithmetic; float32 stores weights only"),
+    io: z
+      .enum(["float32", "float16"])
+      .default("float32")
+      .describe("format of float inputs and outputs, for compute float16"),
     ...scopeOptions,
   }),
   observe: (model, options, host) =>
     options.compute === "float16" && host.runtime && host.samples
       ? [{ values: valuesToObserve(model, inferTypes(model)), statistic: "absmax" }]
       : [],
-  run: (model, options, ctx) => (options.compute === "float16" ? convertGraph(model, options, ctx) : storeHalf(model, options, ctx)),
+  run: (model, options, ctx) =>
+    options.compute === "float16" ? convertGraph(model, options, ctx) : storeHalf(model, options, ctx),
 });
 
 /** Weights as float16 behind a Cast. */

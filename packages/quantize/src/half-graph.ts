@@ -1,6 +1,6 @@
 import {
-  attr,
   type Attribute,
+  attr,
   attribute,
   type Edit,
   edit,
@@ -16,9 +16,9 @@ import {
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
 import { float32ToFloat16 } from "@pare/ops/numeric";
+import type { Scope } from "@pare/ops/weights";
 import { toHalf } from "./half.ts";
 import { type HalfPlan, type Precision, planHalf } from "./half-plan.ts";
-import type { Scope } from "@pare/ops/weights";
 
 /** ONNX's codes of the two formats in Cast's `to`. */
 const CODE = { float32: 1, float16: 10 } as const;
@@ -108,7 +108,10 @@ function namesOf(e: Edit, plan: HalfPlan, io: Precision): Names {
   const made = (view: GraphView, name: string): Precision | undefined => {
     if (!plan.isFloat32(view, name)) return undefined;
     if (plan.half.get(view)?.has(name)) return "float16";
-    return view.graph.inputs.some((v) => v.name === name) && !view.parent && io === "float16" && !view.graph.weights.has(name)
+    return view.graph.inputs.some((v) => v.name === name) &&
+      !view.parent &&
+      io === "float16" &&
+      !view.graph.weights.has(name)
       ? "float16"
       : "float32";
   };
@@ -128,7 +131,8 @@ function namesOf(e: Edit, plan: HalfPlan, io: Precision): Names {
       map.set(name, other);
       if (plan.constants.get(view)?.has(name)) constants.set(view, (constants.get(view) ?? new Set()).add(name));
       // The Cast goes from where the value is made to the name that it lacks.
-      else if (made(view, name) === format) casts.push({ view, from: other, to: name, format: publicFormat(view, name)! });
+      else if (made(view, name) === format)
+        casts.push({ view, from: other, to: name, format: publicFormat(view, name)! });
       else casts.push({ view, from: name, to: other, format });
     }
     return other;

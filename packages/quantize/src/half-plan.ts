@@ -24,7 +24,10 @@ export interface HalfPlan {
   /** Graphs that were looked at: all but the bodies of functions, whose values have no types. */
   readonly graphs: ReadonlySet<GraphView>;
   /** Nodes that compute in float16, with the positions of inputs and outputs that are float16 then. */
-  readonly converted: ReadonlyMap<Node, { readonly inputs: ReadonlySet<number>; readonly outputs: ReadonlySet<number> }>;
+  readonly converted: ReadonlyMap<
+    Node,
+    { readonly inputs: ReadonlySet<number>; readonly outputs: ReadonlySet<number> }
+  >;
   /** Values made in float16. */
   readonly half: ReadonlyMap<GraphView, ReadonlySet<string>>;
   /** float32 constants that keep their worth in float16. Those that are then read so are reported as done. */
@@ -45,9 +48,15 @@ const kept: ReadonlyMap<string, string> = new Map([
     (op) => [op, "is part of a quantization"] as const,
   ),
   ...["NonMaxSuppression", "TfIdfVectorizer"].map((op) => [op, "takes no float16"] as const),
-  ...["EyeLike", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"].map(
-    (op) => [op, "makes float32 values of its own"] as const,
-  ),
+  ...[
+    "EyeLike",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Bernoulli",
+    "Multinomial",
+  ].map((op) => [op, "makes float32 values of its own"] as const),
 ]);
 
 /** Values of the main graph whose magnitude over samples decides whether they may be float16. */
@@ -187,4 +196,3 @@ function makersOfIntegers(graphs: ReadonlySet<GraphView>, types: Types): Readonl
     }
   return found;
 }
-

@@ -1,6 +1,6 @@
 import {
-  attr,
   type Attribute,
+  attr,
   byteLengthOf,
   computedTensor,
   definePass,
@@ -48,7 +48,9 @@ export const int8Weights = definePass({
         if (typeof made === "string") ctx.skip(weight, made);
         else {
           encodeWeight(e, weight, made.tensors, (names) => [
-            node("DequantizeLinear", names, [weight.name], made.attributes, { name: `${weight.name}_DequantizeLinear` }),
+            node("DequantizeLinear", names, [weight.name], made.attributes, {
+              name: `${weight.name}_DequantizeLinear`,
+            }),
           ]);
           ctx.done(weight, { granularity: made.granularity.kind });
         }
@@ -58,10 +60,19 @@ export const int8Weights = definePass({
 
 function encode(
   { tensor: source, role, weight }: Extract<Candidate, { tensor: unknown }>,
-  options: { granularity: Granularity["kind"]; blockSize: number; symmetric: boolean; rounding: "balanced" | "nearest" },
+  options: {
+    granularity: Granularity["kind"];
+    blockSize: number;
+    symmetric: boolean;
+    rounding: "balanced" | "nearest";
+  },
 ) {
   const { shape } = source;
-  const operandAxis = (options.granularity === "block" ? reductionAxis : channelAxis)(role.op, role.input, shape.length);
+  const operandAxis = (options.granularity === "block" ? reductionAxis : channelAxis)(
+    role.op,
+    role.input,
+    shape.length,
+  );
   const axis = operandAxis === undefined ? undefined : role.storedAxis(operandAxis);
   const granularity: Granularity =
     options.granularity === "tensor" || axis === undefined || shape.length < 2
@@ -75,7 +86,9 @@ function encode(
   if (count + layout.groups * groupBytes + DECODER_BYTES >= byteLengthOf("float32", count))
     return `has ${count} elements in ${layout.groups} groups: codes and scales would not be smaller`;
 
-  const affine = memo(async (signal) => affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric, weight.name));
+  const affine = memo(async (signal) =>
+    affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric, weight.name),
+  );
   // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
   const balanced = options.rounding === "balanced" && granularity.kind === "channel";
   const key = `int8@1:${JSON.stringify([granularity, options.symmetric, balanced])}`;
@@ -106,7 +119,10 @@ function encode(
   const attributes: Record<string, Attribute> =
     granularity.kind === "tensor"
       ? {}
-      : { axis: attr.int(granularity.axis), ...(granularity.kind === "block" ? { block_size: attr.int(granularity.size) } : {}) };
+      : {
+          axis: attr.int(granularity.axis),
+          ...(granularity.kind === "block" ? { block_size: attr.int(granularity.size) } : {}),
+        };
   const tensors = [
     { suffix: "quantized", tensor: codes },
     { suffix: "scale", tensor: scale },

@@ -12,6 +12,9 @@ const passes = [
 
 for (const [name, factory, options] of passes)
   describe(name, () => {
-    for (const law of passLaws(factory as Parameters<typeof passLaws>[0], { options, prepares: factory === int8Weights }))
+    for (const law of passLaws(factory as Parameters<typeof passLaws>[0], {
+      options,
+      prepares: factory === int8Weights,
+    }))
       test.skipIf(law.skipped !== undefined)(law.name, { timeout: 60_000 }, law.run);
   });

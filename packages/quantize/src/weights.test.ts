@@ -6,11 +6,15 @@ import { fixedPoint } from "./fixed-point.ts";
 import { int8Weights } from "./int8-weights.ts";
 
 const matmul = (w: Tensor): Model =>
-  parse(`main (x: float32[N,${w.shape[0]}]) => (y: float32[N,${w.shape[1]}]) { w: float32[${w.shape}] = …  y = MatMul(x, w) }`, {
-    weights: { w },
-  });
+  parse(
+    `main (x: float32[N,${w.shape[0]}]) => (y: float32[N,${w.shape[1]}]) { w: float32[${w.shape}] = …  y = MatMul(x, w) }`,
+    {
+      weights: { w },
+    },
+  );
 
-const data = async (t: Tensor | undefined) => Array.from(dataOf(await resident(t!)) as Iterable<number | bigint>, Number);
+const data = async (t: Tensor | undefined) =>
+  Array.from(dataOf(await resident(t!)) as Iterable<number | bigint>, Number);
 
 /** What DequantizeLinear gives by its definition, with scales along the last axis or one for all. */
 async function decoded(m: Model): Promise<number[]> {
@@ -25,7 +29,12 @@ async function decoded(m: Model): Promise<number[]> {
 
 describe("int8Weights", () => {
   const weights = fc
-    .record({ rows: fc.integer({ min: 60, max: 90 }), columns: fc.integer({ min: 3, max: 9 }), seed: fc.integer(), spread: fc.double({ min: -6, max: 6, noNaN: true }) })
+    .record({
+      rows: fc.integer({ min: 60, max: 90 }),
+      columns: fc.integer({ min: 3, max: 9 }),
+      seed: fc.integer(),
+      spread: fc.double({ min: -6, max: 6, noNaN: true }),
+    })
     .map(({ rows, columns, seed, spread }) => {
       let state = seed;
       const values = Float32Array.from({ length: rows * columns }, () => {
@@ -39,19 +48,22 @@ describe("int8Weights", () => {
     [true, "nearest", 0.5001],
     [false, "nearest", 0.5001],
     [true, "balanced", 1.0001],
-  ] as const)("symmetric %s, rounding %s: no weight is further than %s steps from its source", async (symmetric, rounding, steps) => {
-    await fc.assert(
-      fc.asyncProperty(weights, async (w) => {
-        const { model, report } = await run(int8Weights({ symmetric, rounding }), matmul(w));
-        expect(report.passes[0]!.done.map((d) => d.name)).toEqual(["w"]);
-        const scales = await data(model.graph.weights.get("w_scale"));
-        const got = await decoded(model);
-        const source = dataOf(w);
-        for (let i = 0; i < source.length; i++)
-          expect(Math.abs(got[i]! - source[i]!)).toBeLessThanOrEqual(scales[i % scales.length]! * steps);
-      }),
-    );
-  });
+  ] as const)(
+    "symmetric %s, rounding %s: no weight is further than %s steps from its source",
+    async (symmetric, rounding, steps) => {
+      await fc.assert(
+        fc.asyncProperty(weights, async (w) => {
+          const { model, report } = await run(int8Weights({ symmetric, rounding }), matmul(w));
+          expect(report.passes[0]!.done.map((d) => d.name)).toEqual(["w"]);
+          const scales = await data(model.graph.weights.get("w_scale"));
+          const got = await decoded(model);
+          const source = dataOf(w);
+          for (let i = 0; i < source.length; i++)
+            expect(Math.abs(got[i]! - source[i]!)).toBeLessThanOrEqual(scales[i % scales.length]! * steps);
+        }),
+      );
+    },
+  );
 
   test("a column of zeros stays zeros, and an extreme is a code of its own", async () => {
     const values = Float32Array.from({ length: 300 }, (_, i) => (i % 3 === 0 ? 0 : i % 3 === 1 ? i : -i / 7));
@@ -85,7 +97,10 @@ describe("int8Weights", () => {
       }`);
     const { report, model } = await run(int8Weights(), m);
     expect(report.passes[0]!.done.map((d) => d.name)).toEqual(["w", "y/then_branch/v", "y/else_branch/u"]);
-    expect(model.graph.nodes.find((n) => n.op === "DequantizeLinear")!.attributes.get("axis")).toEqual({ type: "int", value: 0 });
+    expect(model.graph.nodes.find((n) => n.op === "DequantizeLinear")!.attributes.get("axis")).toEqual({
+      type: "int",
+      value: 0,
+    });
   });
 });
 
@@ -100,7 +115,8 @@ describe("fixedPoint", () => {
   test("takes the smallest codes that hold all, and counts what a given width cuts", async () => {
     const values = Float32Array.from({ length: 100 }, (_, i) => i - 50);
     const w = tensor("float32", [10, 10], values);
-    const formats = async (options: Parameters<typeof fixedPoint>[0]) => (await run(fixedPoint(options), matmul(w))).report.passes[0]!;
+    const formats = async (options: Parameters<typeof fixedPoint>[0]) =>
+      (await run(fixedPoint(options), matmul(w))).report.passes[0]!;
     expect((await formats({ bits: 0 })).done[0]!.facts).toMatchObject({ format: "int8", saturated: 0 });
     expect((await formats({ bits: 4 })).done[0]!.facts).toMatchObject({ format: "int16", saturated: 0 });
     const cut = await formats({ bits: 2, width: "int8" });
