@@ -42,5 +42,5 @@ test("every package has its place in the README's table", () => {
   const names = readdirSync(join(root, "packages")).map(
     (folder) => JSON.parse(readFileSync(join(root, "packages", folder, "package.json"), "utf8")).name as string,
   );
-  expect(names.filter((name) => !readme.includes(`| \`${name}\` |`))).toEqual([]);
+  expect(names.filter((name) => !readme.includes(`| \`${name}\` `))).toEqual([]);
 });
