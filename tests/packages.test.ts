@@ -3,6 +3,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { graph, model, node, tensor, value } from "@pare/core";
+import { writeOnnx } from "@pare/onnx";
+import { transform } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = new URL("..", import.meta.url).pathname;
@@ -39,6 +42,24 @@ const engines: Readonly<Record<string, readonly string[]>> = {
   "@pare/runtime-ort": ["onnxruntime-node"],
   pare: ["onnxruntime-node"],
 };
+
+const small = model(
+  graph({
+    inputs: [value("x", "float32", ["N", 64])],
+    outputs: [value("y", "float32", ["N", 64])],
+    nodes: [node("MatMul", ["x", "w"], ["y"])],
+    weights: new Map([
+      [
+        "w",
+        tensor(
+          "float32",
+          [64, 64],
+          Float32Array.from({ length: 4096 }, (_, i) => Math.sin(i * i)),
+        ),
+      ],
+    ]),
+  }),
+);
 
 const examplesOf = (readme: string): string[] => [...readme.matchAll(/^```(?:js|ts)\n(.*?)^```/gms)].map((m) => m[1]!);
 

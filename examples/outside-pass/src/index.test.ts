@@ -5,7 +5,8 @@ import { describe, expect, test } from "vitest";
 import { clipOutliers } from "./index.ts";
 
 describe("clipOutliers", () => {
-  for (const law of passLaws(clipOutliers)) test(law.name, law.run);
+  for (const law of passLaws(clipOutliers, { prepares: true }))
+    test.skipIf(law.skipped !== undefined)(law.name, law.run);
 
   test("cuts what is far out and nothing else", async () => {
     const values = Float32Array.from({ length: 1000 }, (_, i) => Math.sin(i));

@@ -44,7 +44,7 @@ describe("a model from a document", () => {
       "chosen = If<then_branch=then () => (then_y: float32[N,2]) {",
       "else_y = Mul(h, else_c) # else_mul",
       'y, "" = acme.Twice<ints=[1, -2, 4611686018427387904], floats=[1.5, ',
-      'texts=["é", bytes"fe"], mode="linear">(chosen, "")',
+      'texts=["é", bytes[254]], mode="linear">(chosen, "")',
       "b = LeakyRelu<alpha=@float gain>(s)",
     ])
       expect(text).toContain(part);

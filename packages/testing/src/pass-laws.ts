@@ -85,9 +85,11 @@ export function passLaws(subject: Pass | ((options?: never) => Pass), given: Pas
       expectThat(problems.length === 0, "malformed", problems.map((p) => p.message).join("; "));
     }),
     onEach("returns the very model when it changes nothing", async (m, label) => {
-      const made = await apply(m);
+      // A weight that is derived may turn out to have the bytes it had: who says that it did something is believed here.
+      const { model: made, report } = await run(pass, m, host);
+      const silent = report.passes.every((p) => p.done.length === 0);
       expectThat(
-        made === m || (await contentOf(made)) !== (await contentOf(m)),
+        made === m || !silent || (await contentOf(made)) !== (await contentOf(m)),
         "same-content",
         `${pass.name} made another object of the model ${label}, equal to it`,
       );
