@@ -32,7 +32,7 @@ async function pieceOf<D extends DType>(t: Tensor<D>, start: number, signal?: Ab
 }
 
 function pieceBytes(dtype: DType): number {
-  if (dtype === "string") throw failure("core/derive-string", "strings have no elements of one size");
+  if (dtype === "string") throw failure("core/derive-string", "strings have no size");
   return byteLengthOf(dtype, PIECE);
 }
 
@@ -49,7 +49,7 @@ export function deriveTensor<D extends DType, P = undefined, R extends DType = D
   const shape = d.shape ?? parent.shape;
   const count = elementCount(parent.shape);
   if (elementCount(shape) !== count)
-    throw failure("core/derive-size", `${d.key} makes [${shape}] of [${parent.shape}]`);
+    throw failure("core/derive-size", `${d.key} gave [${shape}], not [${parent.shape}]`);
   const prepared = memo((signal) => d.prepare?.(elementsOf(parent, signal), signal) as P);
 
   const piece = async (start: number, signal?: AbortSignal): Promise<Uint8Array> => {
@@ -57,7 +57,7 @@ export function deriveTensor<D extends DType, P = undefined, R extends DType = D
     const bytes = bytesOf(d.map(await pieceOf(parent, start, signal), p, start));
     const expected = byteLengthOf(dtype, Math.min(PIECE, count - start));
     if (bytes.byteLength !== expected)
-      throw failure("core/derive-size", `map of ${d.key} gave ${bytes.byteLength} bytes, not ${expected}`);
+      throw failure("core/derive-size", `${d.key} gave ${bytes.byteLength} bytes, not ${expected}`);
     return bytes;
   };
 

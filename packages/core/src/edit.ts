@@ -1,5 +1,5 @@
 import { failure } from "./diagnostic.ts";
-import { definedIn } from "./local.ts";
+import { definedIn, defines } from "./local.ts";
 import { attr, type Graph, type Model, type Node, placeOf, type ValueInfo } from "./model.ts";
 import { commit, type Draft, emptyDraft, follow, type NodeDraft } from "./rebuild.ts";
 import { once, recall } from "./recall.ts";
@@ -53,10 +53,10 @@ export function edit(model: Model, change: (e: Edit) => void): Model {
   const view = viewOf(model);
   const drafts = new Map<GraphView, Draft>();
   const parts: Partial<Model> = {};
-  /** Names of values of all graphs, and those that were given since. */
-  const names = once(() => new Set(view.graphs.flatMap((v) => definedIn(v.graph))));
-  /** The last number that was appended to a name to make it new. */
-  const counts = new Map<string, number>();
+  /** Names of values of all graphs but the main one. */
+  const inside = once(() => new Set(view.graphs.slice(1).flatMap((v) => definedIn(v.graph))));
+  /** Names that were given, and how many were made from each. */
+  const given = new Map<string, number>();
   /** Names that `fresh` gave and nothing has taken yet. */
   const reserved = new Set<string>();
 
@@ -92,10 +92,9 @@ export function edit(model: Model, change: (e: Edit) => void): Model {
     },
     fresh(base) {
       let name = base;
-      let count = counts.get(base) ?? 0;
-      while (names().has(name)) name = `${base}_${++count}`;
-      counts.set(base, count);
-      names().add(name);
+      let count = given.get(base) ?? 0;
+      while (given.has(name) || defines(model.graph, name) || inside().has(name)) name = `${base}_${++count}`;
+      given.set(name, 0).set(base, count);
       reserved.add(name);
       return name;
     },

@@ -1,12 +1,12 @@
 import { ensure } from "./diagnostic.ts";
 import { carry, defines, readsOf } from "./local.ts";
 import type { Graph, Model, Node, ValueInfo } from "./model.ts";
-import { isInOrder, sort } from "./order.ts";
+import { inOrder } from "./order.ts";
 import { recall } from "./recall.ts";
 import { renameReads } from "./rename.ts";
 import { mapSame, sameList, update } from "./same.ts";
 import type { Tensor } from "./tensor.ts";
-import { verifyView } from "./verify.ts";
+import { verifyGraph, verifyView } from "./verify.ts";
 import { type GraphView, type ModelView, viewOf } from "./view.ts";
 
 /** What a batch of changes asks of one node. */
@@ -51,34 +51,43 @@ export function follow(reads: Map<string, string>, value: string): string {
 export function commit({ model, graphs }: ModelView, drafts: Map<GraphView, Draft>, parts: Partial<Model>): Model {
   const made = new Map<Graph, Graph>();
   const remade = (g: Graph) => made.get(g) ?? g;
-  /** The values of a new graph that a change may have reached. */
-  const touched = new Map<Graph, ReadonlySet<string>>();
   const make = (v: GraphView): Graph =>
     recall(made, v.graph, (g) => {
       const isOther = v.children.filter((child) => make(child) !== child.graph).length > 0;
-      if (!isOther && !drafts.has(v)) return g;
-      const d = recall(drafts, v, emptyDraft);
-      const { nodes, gone, come } = place(v, d, isOther || d.reads.size > 0, remade);
-      const { weights, inputs = [], outputs = [] } = d.parts;
-      const names = new Set([
-        ...[...gone, ...come].flatMap((n) => [...readsOf(n), ...n.outputs]),
-        ...[...g.inputs, ...inputs, ...outputs].map((info) => info.name),
-        ...(weights ? [...g.weights.keys(), ...weights.keys()] : []),
-      ]);
-      let result = update(g, { ...d.parts, nodes: sameList(g.nodes, isInOrder(nodes, names) ? nodes : sort(nodes)) });
-      carry(g.nodes, result.nodes, gone, come);
-      const stale = new Set([...names].filter((name) => result.types.has(name) && !defines(result, name)));
-      if (stale.size > 0)
-        result = { ...result, types: new Map([...result.types].filter(([name]) => !stale.has(name))) };
-      touched.set(result, names);
-      return result;
+      return isOther || drafts.has(v) ? redo(v, recall(drafts, v, emptyDraft), isOther, remade) : g;
     });
   graphs.forEach(make);
 
   const functions = mapSame(parts.functions ?? model.functions, (f) => update(f, { body: remade(f.body) }));
   const result = update(model, { ...parts, graph: remade(model.graph), functions });
-  for (const v of viewOf(result).graphs) if (made.get(v.graph) !== v.graph) ensure(verifyView(v, touched.get(v.graph)));
+  const checked = new Set([...made.keys(), ...made.values()]);
+  for (const v of viewOf(result).graphs) if (!checked.has(v.graph)) ensure(verifyView(v));
   return result;
+}
+
+/** One graph with its draft applied and the graphs inside remade, in order and checked as far as the change reaches. */
+function redo(v: GraphView, d: Draft, isOther: boolean, remade: (g: Graph) => Graph): Graph {
+  const g = v.graph;
+  const { nodes, gone, come } = place(v, d, isOther || d.reads.size > 0, remade);
+  const { weights, inputs = [], outputs = [] } = d.parts;
+  const touched = new Set([
+    ...[...gone, ...come].flatMap((n) => [...readsOf(n), ...n.outputs]),
+    ...[...g.inputs, ...inputs, ...outputs].map((info) => info.name),
+    ...(weights ? [...g.weights.keys(), ...weights.keys()] : []),
+  ]);
+  let made = update(g, { ...d.parts, nodes: sameList(g.nodes, nodes) });
+  carry(g.nodes, made.nodes, gone, come);
+  const stale = new Set([...touched].filter((name) => made.types.has(name) && !defines(made, name)));
+  if (stale.size > 0) made = { ...made, types: new Map([...made.types].filter(([name]) => !stale.has(name))) };
+  // What is read from around is checked there, among what the node that holds this graph reads.
+  const check = () => verifyGraph(made, v, () => v.parent, touched);
+  if (made !== g && check().length > 0) {
+    const sorted = inOrder(made.nodes);
+    carry(made.nodes, sorted, [], []);
+    made = { ...made, nodes: sorted };
+    ensure(check());
+  }
+  return made;
 }
 
 /** The nodes of a graph with its draft applied and the graphs inside remade, and which of them went and came. */
@@ -104,9 +113,10 @@ function place(v: GraphView, d: Draft, isRenamed: boolean, remade: (g: Graph) =>
     if (isNew || m !== n) come.push(m);
   };
   for (const n of v.graph.nodes) {
-    const { before = [], by, inputs } = d.nodes.get(n) ?? {};
-    for (const m of before) add(m, true);
-    for (const m of by ?? [n]) add(m, !!by, inputs);
+    const c = d.nodes.get(n);
+    for (const m of c?.before ?? []) add(m, true);
+    if (c?.by) for (const m of c.by) add(m, true);
+    else add(n, false, c?.inputs);
     if (nodes.at(-1) !== n) gone.push(n);
   }
   for (const n of d.end) add(n, true);

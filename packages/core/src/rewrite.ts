@@ -1,5 +1,5 @@
 import { failure } from "./diagnostic.ts";
-import { type Edit, edit } from "./edit.ts";
+import { edit } from "./edit.ts";
 import { type Model, type Node, operatorOf } from "./model.ts";
 import { push } from "./recall.ts";
 import type { Tensor } from "./tensor.ts";
@@ -59,24 +59,24 @@ export function rewrite(model: Model, rules: readonly Rule[], options: RewriteOp
       const isGone = (v: GraphView | undefined): boolean =>
         v?.holder !== undefined && (removed.has(v.holder) || isGone(v.parent));
       const attempt = (rule: Rule, n: Node, view: GraphView) => {
-        const weights: [string, Tensor][] = [];
-        const r = rule.match(n, view, {
-          fresh: e.fresh,
-          weight(base, tensor) {
-            const name = e.fresh(base);
-            weights.push([name, tensor]);
-            return name;
-          },
-        });
-        if (!r || r.remove.some((m) => removed.has(m) || kept.has(m)) || r.keep?.some((m) => removed.has(m))) return;
-        if (r.redirect && !e.replaceValue(view, ...r.redirect)) return;
+        const weights = new Map<string, Tensor>();
+        const weight = (base: string, tensor: Tensor) => {
+          const name = e.fresh(base);
+          weights.set(name, tensor);
+          return name;
+        };
+        const found = rule.match(n, view, { fresh: e.fresh, weight });
+        if (!found) return;
+        const { remove, keep = [], add = [], redirect } = found;
+        if (remove.some((m) => removed.has(m) || kept.has(m)) || keep.some((m) => removed.has(m))) return;
+        if (redirect && !e.replaceValue(view, ...redirect)) return;
         for (const [name, tensor] of weights) e.addWeight(view, name, tensor);
-        if (r.remove.length === 0) e.insert(view, r.add ?? [], n);
-        r.remove.forEach((m, i) => {
-          e.replace(m, i === 0 ? (r.add ?? []) : []);
+        e.insert(view, add, remove[0] ?? n);
+        for (const m of remove) {
+          e.replace(m, []);
           removed.add(m);
-        });
-        for (const m of r.keep ?? []) kept.add(m);
+        }
+        for (const m of keep) kept.add(m);
         matched.add(rule.name);
         onRewrite?.(rule, n, view);
       };
@@ -92,7 +92,7 @@ export function rewrite(model: Model, rules: readonly Rule[], options: RewriteOp
     if (next === current) return current;
     current = next;
   }
-  throw failure("core/rewrite-endless", `rules still match after ${maxRounds} rounds: ${[...matched].join(", ")}`, {
-    hint: "Two of them may undo each other.",
+  throw failure("core/rewrite-endless", `${[...matched].join(", ")} still match after ${maxRounds} rounds`, {
+    hint: "Two may undo each other.",
   });
 }

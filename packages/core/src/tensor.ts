@@ -65,11 +65,11 @@ function fromNumbers(dtype: DType, data: readonly (number | bigint)[]): ArrayBuf
   return packed;
 }
 
-/** The numbers stored for `count` elements, those below a byte unpacked. */
-export function numbersOf(dtype: DType, bytes: Uint8Array, count: number): readonly (number | bigint)[] {
-  const bits = dtypeBits[dtype];
-  if (bits >= 8) return [...storageView(dtype, bytes)];
-  return Array.from({ length: count }, (_, i) => (bytes[(i * bits) >> 3]! >> ((i * bits) & 7)) & ((1 << bits) - 1));
+/** The numbers that a tensor stores, those below a byte unpacked. */
+export function numbersOf(t: ResidentTensor): readonly (number | bigint)[] {
+  const bits = dtypeBits[t.dtype];
+  const unpack = (_: unknown, i: number) => (t.bytes[(i * bits) >> 3]! >> ((i * bits) & 7)) & ((1 << bits) - 1);
+  return bits >= 8 ? [...dataOf(t)] : Array.from({ length: elementCount(t.shape) }, unpack);
 }
 
 /** A tensor whose bytes `read` brings; ranges are checked before it is asked. `byteLength` is needed for strings only. */
@@ -81,12 +81,13 @@ export function lazyTensor<D extends DType>(spec: {
   readonly read: (range: ByteRange, signal?: AbortSignal) => Promise<Uint8Array>;
 }): Tensor<D> {
   const { dtype, shape, key } = spec;
+  const name = formatType(spec);
   const count = elementCount(shape);
   const size = byteLengthOf(dtype, count);
   const byteLength = spec.byteLength ?? size;
-  if (![...shape, count].every(isCount)) throw failure("core/tensor-shape", `[${shape}] is no shape`);
+  if (![...shape, count].every(isCount)) throw failure("core/tensor-shape", `${name} has no such shape`);
   if (dtype !== "string" && byteLength !== size)
-    throw failure("core/tensor-size", `${formatType(spec)} takes ${size} bytes, not ${byteLength}`);
+    throw failure("core/tensor-size", `${name} has ${byteLength} bytes, not ${size}`);
   return {
     dtype,
     shape: [...shape],
@@ -94,10 +95,10 @@ export function lazyTensor<D extends DType>(spec: {
     key,
     async read(range = { offset: 0, length: byteLength }, signal) {
       signal?.throwIfAborted();
-      checkRange(range, byteLength, `${dtype} tensor`);
+      checkRange(range, byteLength, name);
       const bytes = await spec.read(range, signal);
       if (bytes.byteLength !== range.length)
-        throw failure("core/short-read", `${bytes.byteLength} bytes came where ${range.length} were asked for`);
+        throw failure("core/short-read", `${name} read ${bytes.byteLength} bytes, not ${range.length}`);
       return bytes;
     },
   };

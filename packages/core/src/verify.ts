@@ -1,6 +1,6 @@
 import { type Diagnostic, problem } from "./diagnostic.ts";
-import { readsOf } from "./local.ts";
-import { type Model, type Node, placeOf } from "./model.ts";
+import { indexOf, readsOf } from "./local.ts";
+import { type Graph, type Model, type Node, placeOf } from "./model.ts";
 import { type GraphView, viewOf } from "./view.ts";
 
 /**
@@ -20,19 +20,26 @@ export function verify(model: Model): Diagnostic[] {
   });
 }
 
-/** The same for the values of one graph, without those inside it; with `watched`, for these values only. */
-export function verifyView(view: GraphView, watched?: ReadonlySet<string>): Diagnostic[] {
-  const { inputs, outputs, nodes, weights, sparseWeights } = view.graph;
+/** The same for the values of one graph, without those inside it. */
+export const verifyView = (v: GraphView): Diagnostic[] => verifyGraph(v.graph, v, (name) => v.parent?.definer(name));
+
+/** The same for a graph in the place of a view, which sees values `outside`; with `watched`, for these values only. */
+export function verifyGraph(
+  { inputs, outputs, nodes, weights, sparseWeights }: Graph,
+  place: GraphView,
+  outside: (value: string) => unknown,
+  watched?: ReadonlySet<string>,
+): Diagnostic[] {
   const problems: Diagnostic[] = [];
   const written = new Set<string>();
   const isIn = (v: string) => v && (!watched || watched.has(v));
   const isHeld = (v: string) => weights.has(v) || sparseWeights.has(v);
   const fault = (what: string, v: string, message: string, n?: Node) =>
-    problems.push(problem(`core/${what}-value`, `${v} is ${message}`, { location: { ...at(view, n), value: v } }));
+    problems.push(problem(`core/${what}-value`, `${v} is ${message}`, { location: { ...at(place, n), value: v } }));
   const read = (v: string, n?: Node) => {
     if (!isIn(v) || written.has(v) || isHeld(v)) return;
-    if (view.producer(v)) fault("undefined", v, "read before it is written", n);
-    else if (!view.parent?.definer(v)) fault("undefined", v, "never written", n);
+    if (indexOf(nodes).writers.has(v)) fault("undefined", v, "read before it is written", n);
+    else if (!outside(v)) fault("undefined", v, "never written", n);
   };
   const write = (v: string, n?: Node) => {
     if (!isIn(v)) return;
