@@ -5,11 +5,11 @@ import {
   type Exporter,
   type Model,
   PareError,
-  print,
   viewOf,
   type Weight,
   weightsOf,
 } from "@pare/core";
+import { print } from "@pare/core/print";
 
 /** Names of element types in the format. (github.com/huggingface/safetensors, README, "Format".) */
 const dtypes: Partial<Record<DType, string>> = {

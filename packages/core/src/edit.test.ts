@@ -6,7 +6,6 @@ import {
   graph,
   model,
   node,
-  print,
   tensor,
   value,
   verify,
@@ -15,6 +14,7 @@ import {
   weightsOf,
 } from "./index.ts";
 import { parse } from "./parse.ts";
+import { print } from "./print.ts";
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 const small = () =>

@@ -54,7 +54,6 @@ export {
 } from "./model.ts";
 export { inOrder } from "./order.ts";
 export * from "./pass.ts";
-export { type PrintOptions, print } from "./print.ts";
 export * from "./rewrite.ts";
 export * from "./run.ts";
 export type { PrepareOptions, RunOptions as SessionRunOptions, Runtime, Session, Values } from "./runtime.ts";

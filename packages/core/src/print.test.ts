@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-import { type Attribute, attr, graph, model, node, print, type Tensor, tensor, value, verify } from "./index.ts";
+import { type Attribute, attr, graph, model, node, type Tensor, tensor, value, verify } from "./index.ts";
 import { parse } from "./parse.ts";
+import { print } from "./print.ts";
 
 const branch = (name: string) =>
   graph({ name, outputs: [{ name: `${name}_o` }], nodes: [node("Neg", ["x"], [`${name}_o`])] });

@@ -1,6 +1,7 @@
 import { expect, test, vi } from "vitest";
-import { inOrder, node, print, type Rule, rewrite, tensor, viewOf } from "./index.ts";
+import { inOrder, node, type Rule, rewrite, tensor, viewOf } from "./index.ts";
 import { parse } from "./parse.ts";
+import { print } from "./print.ts";
 
 const code = (expected: string) => expect.objectContaining({ code: expected });
 const identity: Rule = {

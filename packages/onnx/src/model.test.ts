@@ -1,14 +1,6 @@
-import {
-  attribute,
-  constantOf,
-  isPareError,
-  memorySource,
-  model,
-  print,
-  type ResidentTensor,
-  viewOf,
-} from "@pare/core";
+import { attribute, constantOf, isPareError, memorySource, model, type ResidentTensor, viewOf } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { print } from "@pare/core/print";
 import { memorySink } from "@pare/io";
 import { describe, expect, test } from "vitest";
 import { readDocument } from "./document.ts";

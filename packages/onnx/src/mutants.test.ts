@@ -1,4 +1,5 @@
-import { isPareError, print, resident, viewOf } from "@pare/core";
+import { isPareError, resident, viewOf } from "@pare/core";
+import { print } from "@pare/core/print";
 import { memorySink } from "@pare/io";
 import { describe, expect, test } from "vitest";
 import { readDocument } from "./document.ts";

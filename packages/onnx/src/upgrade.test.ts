@@ -1,5 +1,6 @@
-import { type DType, elementCount, IR_OPSET, isPareError, type Model, type Node, print, viewOf } from "@pare/core";
+import { type DType, elementCount, IR_OPSET, isPareError, type Model, type Node, viewOf } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { print } from "@pare/core/print";
 import { memorySink } from "@pare/io";
 import * as ort from "onnxruntime-node";
 import { describe, expect, test } from "vitest";

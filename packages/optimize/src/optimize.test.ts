@@ -1,5 +1,6 @@
-import { dataOf, type Model, print, type ResidentTensor, run, type Tensor, tensor, type Values } from "@pare/core";
+import { dataOf, type Model, type ResidentTensor, run, type Tensor, tensor, type Values } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { print } from "@pare/core/print";
 import { evaluate } from "@pare/ops/evaluate";
 import { describe, expect, test } from "vitest";
 import { foldConstants, fuseBatchNorm, optimize, removeDeadCode, removeIdentity } from "./index.ts";

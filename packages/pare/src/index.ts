@@ -12,7 +12,6 @@ export {
   type Pass,
   type Progress,
   pipeline,
-  print,
   type Report,
   type ResidentTensor,
   type Runtime,
@@ -25,6 +24,7 @@ export {
   tensor,
   type Values,
 } from "@pare/core";
+export { print } from "@pare/core/print";
 export { folderSink, memorySink, openSource, readNpy } from "@pare/io";
 export { openOnnx, writeOnnx } from "@pare/onnx";
 export { optimize } from "@pare/optimize";

@@ -1,5 +1,6 @@
-import { definePass, deriveTensor, edit, PASS_API_VERSION, print, type Tensor, verify, viewOf } from "@pare/core";
+import { definePass, deriveTensor, edit, PASS_API_VERSION, type Tensor, verify, viewOf } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { print } from "@pare/core/print";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { arbitraryModel } from "./arbitrary.ts";

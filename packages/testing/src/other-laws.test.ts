@@ -5,7 +5,6 @@ import {
   type Importer,
   isPareError,
   memorySource,
-  print,
   type ResidentTensor,
   type Runtime,
   type Samples,
@@ -17,6 +16,7 @@ import {
   weightsOf,
 } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { print } from "@pare/core/print";
 import { describe, expect, test } from "vitest";
 import { exporterLaws, importerLaws } from "./format-laws.ts";
 import type { Law } from "./law.ts";

@@ -5,7 +5,6 @@ import {
   labelOf,
   type Model,
   type Pass,
-  print,
   type RunOptions,
   run,
   type Site,
@@ -15,6 +14,7 @@ import {
   type Weight,
   weightsOf,
 } from "@pare/core";
+import { print } from "@pare/core/print";
 import { contentOf } from "./content.ts";
 import { expectThat, type Law, law, problemsOf, rejectionOf, within } from "./law.ts";
 import { lawModels, singleWeightModel } from "./models.ts";
