@@ -146,7 +146,7 @@ function checkOptions<S extends StandardSchemaV1>(
   throw new PareError(
     checked.issues.map(({ path = [], message }) => {
       const where = path.map((part) => `${String(typeof part === "object" ? part.key : part)}: `);
-      return problem("core/options", `options of ${name}: ${where.join("")}${message}`);
+      return problem("core/options", `${name}: ${where.join("")}${message}`);
     }),
   );
 }

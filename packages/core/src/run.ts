@@ -118,7 +118,7 @@ const flatten = (passes: readonly Pass[]): Pass[] => passes.flatMap((p) => (p.st
 function unmet({ name: pass, apiVersion, needs }: Pass, host: Host): Diagnostic[] {
   const location = { pass };
   if (apiVersion !== PASS_API_VERSION)
-    return [problem("core/api-version", `the pass needs version ${apiVersion} of @pare/core's contract`, { location })];
+    return [problem("core/api-version", `the pass needs version ${apiVersion} of the core`, { location })];
   return needs
     .filter((need) => !host[need])
     .map((need) => problem("core/needs", `the pass needs ${need}`, { hint: `Give run() { ${need} }.`, location }));
