@@ -33,9 +33,11 @@ export const int8Weights = definePass({
     granularity: z.enum(["tensor", "channel", "block"]).default("channel").describe("what shares a scale"),
     blockSize: z.int().min(8).max(65536).default(32).describe("elements of a block, for granularity block"),
     rounding: z
-      .enum(["balanced", "nearest"])
-      .default("balanced")
-      .describe("balanced moves a few codes by one, so that a channel's rounding errors cancel"),
+      .enum(["auto", "balanced", "nearest"])
+      .default("auto")
+      .describe(
+        "balanced moves a few codes by one, so that a channel's rounding errors cancel; auto does so up to 4 million elements",
+      ),
     symmetric: z.boolean().default(true).describe("zero point 0; otherwise the whole range of each group is used"),
     ...scopeOptions,
   }),
@@ -64,7 +66,7 @@ function encode(
     granularity: Granularity["kind"];
     blockSize: number;
     symmetric: boolean;
-    rounding: "balanced" | "nearest";
+    rounding: "auto" | "balanced" | "nearest";
   },
 ) {
   const { shape } = source;
@@ -90,7 +92,8 @@ function encode(
     affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric, weight.name),
   );
   // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
-  const balanced = options.rounding === "balanced" && granularity.kind === "channel";
+  const wanted = options.rounding === "balanced" || (options.rounding === "auto" && count <= BALANCED_ELEMENTS);
+  const balanced = wanted && granularity.kind === "channel";
   const key = `int8@1:${JSON.stringify([granularity, options.symmetric, balanced])}`;
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
   const codes = deriveTensor(source, {
@@ -130,6 +133,9 @@ function encode(
   ];
   return { granularity, tensors, attributes };
 }
+
+/** Balancing takes several times as long as rounding: of very large weights, which gain least by it, it is left out. */
+const BALANCED_ELEMENTS = 4 << 20;
 
 /** About what a DequantizeLinear node and the names of its tensors take in a file. */
 const DECODER_BYTES = 150;
