@@ -1,6 +1,6 @@
 import { type DType, isPareError, resident, tensor } from "@pare/core";
+import { codeOf, dtypeOf } from "@pare/ops/dtype-codes";
 import { describe, expect, test } from "vitest";
-import { codeOf, dtypeOf } from "./dtypes.ts";
 import type { Stored } from "./proto.ts";
 import { readTensor, type TensorProto, writeTensor } from "./tensors.ts";
 import { concat, varint } from "./test/fixtures.ts";

@@ -10,8 +10,8 @@ import {
   tensor,
 } from "@pare/core";
 import { stringsOf, stringTensor } from "@pare/core/strings";
+import { codeOf, dtypeOf } from "@pare/ops/dtype-codes";
 import { type Code, fail } from "./codes.ts";
-import { codeOf, dtypeOf } from "./dtypes.ts";
 import { isMemory } from "./gather.ts";
 import type { Message, Payload } from "./proto.ts";
 import { varintTensor } from "./varints.ts";

@@ -1,5 +1,5 @@
 import type { Dim, ValueType } from "@pare/core";
-import { codeOf, dtypeOf } from "./dtypes.ts";
+import { codeOf, dtypeOf } from "@pare/ops/dtype-codes";
 import type { Message } from "./proto.ts";
 
 type TypeProto = Message<"TypeProto">;

@@ -13,12 +13,12 @@ import {
   type Tensor,
   tensor,
 } from "@pare/core";
+import { dtypeOf } from "@pare/ops/dtype-codes";
 import type { AdaptContext } from "./adapt.ts";
 import { adapters } from "./adapters.ts";
 import { earlyAdapters } from "./adapters-early.ts";
 import { kept } from "./attributes.ts";
 import { fail } from "./codes.ts";
-import { dtypeOf } from "./dtypes.ts";
 import { rankOf } from "./rank.ts";
 
 /**

@@ -10,6 +10,7 @@ import {
   type Tensor,
   type Weight,
 } from "@pare/core";
+import { codeOf } from "@pare/ops/dtype-codes";
 import { inferTypes } from "@pare/ops/infer";
 import { type Scope, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
@@ -68,12 +69,9 @@ async function storeHalf(model: Model, scope: Scope, ctx: PassContext): Promise<
   return edit(model, (e) => {
     for (const { weight, source, sqnrDb } of fitting) {
       encodeWeight(e, weight, [{ suffix: "float16", tensor: toHalf(source) }], (names) => [
-        node("Cast", names, [weight.name], { to: attr.int(FLOAT) }, { name: `${weight.name}_Cast` }),
+        node("Cast", names, [weight.name], { to: attr.int(codeOf("float32")) }, { name: `${weight.name}_Cast` }),
       ]);
       ctx.done(weight, { sqnrDb });
     }
   });
 }
-
-/** ONNX's code of float32 in Cast's `to`. */
-const FLOAT = 1;

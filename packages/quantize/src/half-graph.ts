@@ -14,14 +14,12 @@ import {
   viewOf,
   type Weight,
 } from "@pare/core";
+import { codeOf } from "@pare/ops/dtype-codes";
 import { inferTypes } from "@pare/ops/infer";
 import { float32ToFloat16 } from "@pare/ops/numeric";
 import type { Scope } from "@pare/ops/weights";
 import { toHalf } from "./half.ts";
 import { type HalfPlan, type Precision, planHalf } from "./half-plan.ts";
-
-/** ONNX's codes of the two formats in Cast's `to`. */
-const CODE = { float32: 1, float16: 10 } as const;
 
 /** Constants up to this many bytes are kept in both formats where both are read; larger ones are converted back. */
 const KEEP_BOTH = 1024;
@@ -76,7 +74,7 @@ function convertNode(n: Node, view: GraphView, plan: HalfPlan, names: Names): No
 
 /** Attributes by which a node says that its output is float32. */
 function halfAttributes(n: Node): ReadonlyMap<string, Attribute> {
-  if (n.op === "Cast") return new Map(n.attributes).set("to", attr.int(CODE.float16));
+  if (n.op === "Cast") return new Map(n.attributes).set("to", attr.int(codeOf("float16")));
   if (n.op === "ConstantOfShape") {
     const filled = attribute(n, "value", "tensor") as Tensor<"float32"> | undefined;
     const bits = float32ToFloat16(new Float32Array(filled?.bytes?.slice().buffer ?? [0]));
@@ -182,4 +180,4 @@ function namesOf(e: Edit, plan: HalfPlan, io: Precision): Names {
 }
 
 const cast = (from: string, to: string, format: Precision): Node =>
-  node("Cast", [from], [to], { to: attr.int(CODE[format]) }, { name: `${to}_Cast` });
+  node("Cast", [from], [to], { to: attr.int(codeOf(format)) }, { name: `${to}_Cast` });
