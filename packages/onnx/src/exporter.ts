@@ -16,6 +16,7 @@ import { encode } from "./encode.ts";
 import { lowerOpset } from "./opset.ts";
 import type { Payload } from "./proto.ts";
 import { INLINE_LIMIT, pump } from "./pump.ts";
+import { decodeOnLoad } from "./stored-weights.ts";
 import { type TensorProto, writeTensor } from "./tensors.ts";
 import { type TensorWriter, writeModel } from "./write-model.ts";
 
@@ -27,6 +28,11 @@ export interface OnnxWriteOptions {
   readonly externalData?: "auto" | boolean | { readonly threshold: number };
   /** The version of the ONNX operators to write, which must be able to say what the model says. Default: the lowest that can. */
   readonly opset?: number;
+  /**
+   * Where integer weights that are only stored so are decoded: in every run, by DequantizeLinear as in the model
+   * (`"run"`, the default), or once when an engine folds constants (`"load"`), by Cast and Mul.
+   */
+  readonly decodeWeights?: "run" | "load";
 }
 
 const AUTO_LIMIT = 1.8e9;
@@ -55,7 +61,8 @@ export const onnxExporter: Exporter<OnnxWriteOptions> = {
 function prepare(model: Model, options: OnnxWriteOptions): { lowered?: Model; problems: readonly Diagnostic[] } {
   const problems: Diagnostic[] = verify(model).filter((d) => d.code !== "core/no-opset");
   try {
-    return { lowered: lowerOpset(model, options.opset), problems };
+    const decoded = options.decodeWeights === "load" ? decodeOnLoad(model) : model;
+    return { lowered: lowerOpset(decoded, options.opset), problems };
   } catch (error) {
     if (!isPareError(error)) throw error;
     return { problems: [...problems, ...error.diagnostics] };

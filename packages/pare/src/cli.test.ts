@@ -298,7 +298,7 @@ test("compare ranks inner values, shows the graph diff, and writes a page", asyn
   await pare("compress", "mlp.onnx", "--int8-weights", "-o", "int8.onnx", "--no-verify");
   const { out, code } = await pare("compare", "mlp.onnx", "int8.onnx", "--all", "--html", "page.html");
   expect(code).toBe(0);
-  expect(out).toMatch(/DequantizeLinear\s+0\s+3\s+\+3/);
+  expect(out).toMatch(/Mul\s+0\s+3\s+\+3/);
   expect(out).toMatch(/Inner values, worst first[\s\S]*MatMul/);
   expect(await readFile(join(folder, "page.html"), "utf8")).toMatch(
     /^<!doctype html>[\s\S]*int8\.onnx against mlp\.onnx/,

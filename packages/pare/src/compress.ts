@@ -54,7 +54,8 @@ export interface CompressOptions extends Pick<Host, "samples" | "labels" | "targ
   readonly shapes?: ReadonlyMap<string, readonly number[]>;
   /** Whether to measure what gzip makes of the files. Default: when they are below 256 MB. */
   readonly gzip?: boolean;
-  readonly externalData?: OnnxWriteOptions["externalData"];
+  /** How the file is written. Here `decodeWeights` is `"load"` by default, with which ONNX Runtime runs it as fast as its source. */
+  readonly onnx?: OnnxWriteOptions;
   readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -121,7 +122,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
   const { model, report } = await run(passes, input.model, { ...host, ...stop, ...progress });
   checkCoverage(report, input.model, options.minCoverage);
   const diagnostics = [...input.diagnostics, ...report.passes.flatMap((p) => p.diagnostics)];
-  const write = options.externalData === undefined ? {} : { externalData: options.externalData };
+  const write = writeOptions(options);
 
   const staging = output === undefined ? undefined : await stage(output);
   try {
@@ -176,7 +177,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
             warning(
               "pare/slower",
               `the result is slower: ${latency.after.medianMs.toFixed(2)} ms a run, the source ${latency.before.medianMs.toFixed(2)} ms`,
-              "On this machine; measure on the device. Weights stored in fewer bits are decoded as the model runs or loads.",
+              "On this machine; measure on the device. Some weights stored in fewer bits are decoded in every run.",
             ),
           );
       }
@@ -206,6 +207,12 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
     await staging?.remove();
   }
 }
+
+/** How {@link compress} writes. */
+export const writeOptions = ({ onnx }: Pick<CompressOptions, "onnx">): OnnxWriteOptions => ({
+  decodeWeights: "load",
+  ...onnx,
+});
 
 const given = <K extends keyof CompressOptions>(options: CompressOptions, key: K) =>
   (options[key] === undefined ? {} : { [key]: options[key] }) as

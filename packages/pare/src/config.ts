@@ -57,7 +57,7 @@ export async function loadConfig(cwd: string, given?: string): Promise<PareConfi
     "verifySamples",
     "shapes",
     "gzip",
-    "externalData",
+    "onnx",
     "threads",
     "samples",
     "labels",

@@ -29,6 +29,7 @@ interface Options extends CommonOptions, SampleOptions {
   readonly latency: boolean;
   readonly verifySamples?: number;
   readonly externalData?: boolean;
+  readonly decodeWeights?: "load" | "run";
   readonly html?: string;
 }
 
@@ -53,6 +54,12 @@ export function build(command: Command, io: Io, exit: (code: number) => void): v
     .option("--no-latency", "do not measure their time")
     .addOption(new Option("--verify-samples <n>", "samples to verify on, at most (default 32)").argParser(count))
     .option("--external-data", "write weights beside the model")
+    .addOption(
+      new Option(
+        "--decode-weights <when>",
+        "integer weights: once at load by Cast and Mul (default), or in every run by DequantizeLinear",
+      ).choices(["load", "run"]),
+    )
     .option("--html <path>", "write a page with sizes, error of each layer and coverage");
   withCommon(withSamples(command));
   const passes = addPassFlags(command, flaggedPasses);
@@ -134,7 +141,11 @@ async function settingsOf(
     ...(options.minCoverage === undefined ? {} : { minCoverage: options.minCoverage }),
     ...(options.minSqnr === undefined ? {} : { minSqnrDb: options.minSqnr }),
     ...(options.verifySamples === undefined ? {} : { verifySamples: options.verifySamples }),
-    ...(options.externalData === undefined ? {} : { externalData: options.externalData }),
+    onnx: {
+      ...config.onnx,
+      ...(options.externalData === undefined ? {} : { externalData: options.externalData }),
+      ...(options.decodeWeights === undefined ? {} : { decodeWeights: options.decodeWeights }),
+    },
     verify: options.verify && (config.verify ?? true),
     latency: options.latency && (config.latency ?? true),
     ...(options.html ? { values: "all" as const } : {}),

@@ -1,6 +1,6 @@
 import type { Diagnostic, Report } from "@pare/core";
 import { diffGraphs, formatDiff, formatUnit, type GraphDiff } from "@pare/report";
-import type { CompressOptions } from "../compress.ts";
+import { type CompressOptions, writeOptions } from "../compress.ts";
 import { type Coverage, coverageOf, coverageProblems } from "../coverage.ts";
 import { type Input, totalBytes } from "../input.ts";
 import { predictBytes } from "../predict.ts";
@@ -18,12 +18,11 @@ export interface DryRun {
 
 /** Runs the passes, which read weights only where they must, and lays the result out without writing it. */
 export async function dryRun(input: Input, options: CompressOptions): Promise<DryRun> {
-  const { passes, externalData, minCoverage, ...host } = options;
+  const { passes, onnx: _, minCoverage, ...host } = options;
   const { model, report } = await run(passes, input.model, host);
-  const write = externalData === undefined ? {} : { externalData };
   return {
     ...(options.output === undefined ? {} : { output: options.output }),
-    bytes: { before: totalBytes(input.sources), after: await predictBytes(model, write) },
+    bytes: { before: totalBytes(input.sources), after: await predictBytes(model, writeOptions(options)) },
     report,
     coverage: coverageOf(report, minCoverage),
     diff: diffGraphs(input.model, model),
