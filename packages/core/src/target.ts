@@ -24,4 +24,52 @@ export interface Target {
   readonly operators: ReadonlyMap<string, OperatorRule>;
   /** Element types that values may have. */
   readonly dtypes: readonly DType[];
+  /** How it computes in integers, if it does. */
+  readonly quantization?: QuantizationScheme;
+}
+
+/** Integer codes in which a target holds numbers: `value = (code - zeroPoint) * scale`. */
+export interface CodeFormat {
+  readonly dtype: DType;
+  /** Whether zero points are all 0 (half of the codes, where they are unsigned). */
+  readonly symmetric: boolean;
+  /** What shares a scale. Activations have one for each tensor. */
+  readonly granularity: "tensor" | "channel";
+  /** Bits that are used, where that is fewer than the type has: 7 where two products could saturate an accumulator. */
+  readonly bits?: number;
+}
+
+/** How a target computes one operator in integers. */
+export interface QuantizedOperator {
+  /**
+   * `compute` is worth it by itself; `carry` (pooling, addition, reshaping) is done in integers only between operators
+   * that are.
+   */
+  readonly role: "compute" | "carry";
+  /** Positions of inputs that hold activations. Default: all but weight and bias. */
+  readonly activations?: readonly number[];
+  /** Position of the weight, and of the bias, where they are constant. */
+  readonly weight?: number;
+  readonly bias?: number;
+  /** Axis of the weight along which scales lie, where it is not the operator's output channel. */
+  readonly weightAxis?: number;
+  /**
+   * The output's codes: of its own range, the same as those of the first input (and of all others: one scale), or
+   * always these. `float` where the output need not be quantized for the operator to be.
+   */
+  readonly output: "own" | "input" | "float" | { readonly scale: number; readonly zeroPoint: number };
+  /** What a table cannot say. Pure. */
+  readonly accepts?: (node: Node, view: GraphView) => Verdict;
+}
+
+/** How a target computes in integers. */
+export interface QuantizationScheme {
+  readonly activations: CodeFormat;
+  readonly weights: CodeFormat;
+  /** Element type of biases, whose scale is that of the input times that of the weight; `float32` leaves them alone. */
+  readonly bias: "int32" | "float32";
+  /** By name, as in {@link Target.operators}. What is not listed stays float32. */
+  readonly operators: ReadonlyMap<string, QuantizedOperator>;
+  /** Operators that are computed together, in order: between them no value is quantized. */
+  readonly fused: readonly (readonly string[])[];
 }
