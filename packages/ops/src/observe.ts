@@ -1,35 +1,28 @@
 import {
-  attr,
   edit,
   failure,
   type Host,
   type Model,
-  node,
   type Observation,
-  type ResidentTensor,
   type Statistics,
   tensor,
-  type Values,
+  type ValueInfo,
   value,
 } from "@pare/core";
+import { inferTypes } from "./infer.ts";
+import type { Histogram } from "./observe/histogram.ts";
+import { type Accumulator, type Place, statistics } from "./observe/statistics.ts";
 
-/** A statistic as operators that reduce a value inside the graph, and how those of two samples are joined. */
-interface Reducer {
-  /** Operators from the value to its reduction; the last reduces all axes to a scalar. */
-  readonly operators: readonly string[];
-  readonly join: (a: number, b: number) => number;
-}
-
-const reducers: ReadonlyMap<string, Reducer> = new Map([
-  ["absmax", { operators: ["Abs", "ReduceMax"], join: Math.max }],
-  ["max", { operators: ["ReduceMax"], join: Math.max }],
-  ["min", { operators: ["ReduceMin"], join: Math.min }],
-]);
+export type { Histogram };
 
 /**
- * Gathers statistics of float32 values of the main graph over all samples, for `run(passes, model, { gather })`. They are reduced
- * inside the graph, so that one number for each value leaves the engine, and memory does not grow with samples.
- * @returns for each `value` a scalar float32 tensor under `statistic:value`
+ * Gathers statistics of float32 values of the main graph over all samples, for `run(passes, model, { gather })`. They are
+ * reduced inside the graph, so that few numbers for each value leave the engine, and memory does not grow with samples.
+ *
+ * Scalars: `absmax`, `min`, `max`. Ranges `[min, max]`: `min-max` of all samples, `average-min-max` the mean of each
+ * sample's. `histogram`: `[width, counts…]`, see {@link histogramOf}. For each index of an axis, written after an at sign:
+ * `channel-absmax@1`, `channel-mean@-1` (samples weigh the same); values whose rank is not known are left out of these.
+ * @returns for each value a tensor under {@link statisticKey}
  * @throws PareError `ops/no-samples` when there is not one sample, `ops/statistic` for a statistic that is unknown
  */
 export async function gather(
@@ -40,52 +33,83 @@ export async function gather(
 ): Promise<Statistics> {
   const { runtime, samples } = host;
   if (!runtime || !samples) return new Map();
-  const reduced = new Map<string, { readonly key: string; readonly join: Reducer["join"] }>();
-  const observed = edit(model, (e) => {
-    const { main } = e.view;
-    const outputs = [...main.graph.outputs];
-    for (const { values, statistic } of wishes) {
-      const reducer = reducers.get(statistic);
-      if (!reducer)
-        throw failure("ops/statistic", `no statistic is called ${statistic}`, {
-          hint: `There are ${[...reducers.keys()].join(", ")}.`,
-        });
-      for (const v of values) {
-        const key = statisticKey(statistic, v);
-        let from = v;
-        for (const op of reducer.operators) {
-          const to = e.fresh(`${v}_${op}`);
-          const attributes = op.startsWith("Reduce") ? { keepdims: attr.int(0) } : {};
-          e.insert(main, [node(op, [from], [to], attributes)]);
-          from = to;
-        }
-        outputs.push(value(from, "float32", []));
-        reduced.set(from, { key, join: reducer.join });
-      }
-    }
-    e.setGraph(main, { outputs });
-  });
-  const wanted = [...reduced.keys()];
-  const totals = new Map<string, number>();
-  const session = await runtime.prepare(observed, signal ? { signal } : {});
+  const stop = signal ? { signal } : {};
+  const { observed, wanted } = observe(model, wishes);
+  const outputs = [...wanted.values()].flatMap((w) => w.values);
+  const session = await runtime.prepare(observed, stop);
+  let count = 0;
   try {
     for await (const sample of samples.open(signal)) {
-      const got: Values = await session.run(sample, { outputs: wanted, ...(signal ? { signal } : {}) });
-      for (const [name, { key, join }] of reduced) {
-        const number = scalar(got[name]!);
-        const before = totals.get(key);
-        totals.set(key, before === undefined ? number : join(before, number));
-      }
+      const got = await session.run(sample, { outputs, ...stop });
+      for (const { values, total } of wanted.values()) total.add(values.map((v) => got[v]!));
+      count++;
     }
   } finally {
     await session.close();
   }
-  if (totals.size < reduced.size && reduced.size > 0)
+  if (count === 0 && wanted.size > 0)
     throw failure("ops/no-samples", "there is not one sample to gather statistics from");
-  return new Map([...totals].map(([key, number]) => [key, tensor("float32", [], [number])]));
+  return new Map([...wanted].map(([key, { total }]) => [key, total.result()]));
+}
+
+interface Wanted {
+  /** Values that hold what one sample gives. */
+  readonly values: readonly string[];
+  readonly total: Accumulator;
+}
+
+/** The model with the operators that reduce, and what to fetch for each statistic. */
+function observe(model: Model, wishes: readonly Observation[]) {
+  const wanted = new Map<string, Wanted>();
+  const types = inferTypes(model);
+  const observed = edit(model, (e) => {
+    const view = e.view.main;
+    const outputs: ValueInfo[] = [...view.graph.outputs];
+    const constants = new Map<string, string>();
+    const constant = (name: string, numbers: readonly number[]) => {
+      const known = constants.get(name);
+      if (known !== undefined) return known;
+      const made = e.addWeight(
+        view,
+        e.fresh(`observe_${name}`),
+        tensor("int64", [numbers.length], numbers.map(BigInt)),
+      );
+      constants.set(name, made);
+      return made;
+    };
+    for (const { values, statistic } of wishes) {
+      const [name, axis = "0"] = statistic.split("@");
+      const found = statistics.get(name!);
+      if (!found)
+        throw failure("ops/statistic", `no statistic is called ${statistic}`, {
+          hint: `There are ${[...statistics.keys()].join(", ")}; an axis follows as in channel-mean@1.`,
+        });
+      for (const v of values) {
+        const key = statisticKey(statistic, v);
+        if (wanted.has(key)) continue;
+        const type = types.of(view, v);
+        const place: Place = { e, view, constant, shape: type?.kind === "tensor" ? type.shape : undefined };
+        const made = found.reduce(v, place, Number(axis));
+        if (typeof made === "string") continue;
+        wanted.set(key, { values: made, total: found.start() });
+        for (const m of made) outputs.push(value(m, "float32"));
+      }
+    }
+    e.setGraph(view, { outputs });
+  });
+  return { observed, wanted };
 }
 
 /** The key of a statistic of a value in what {@link gather} gives. */
 export const statisticKey = (statistic: string, value: string): string => `${statistic}:${value}`;
 
-const scalar = (t: ResidentTensor): number => new DataView(t.bytes.buffer, t.bytes.byteOffset).getFloat32(0, true);
+/**
+ * The histogram that {@link gather} gathered: counts of a spread of numbers from each sample (up to 16,384 of each value)
+ * and of both ends of its range.
+ */
+export function histogramOf(statistics: Statistics, value: string): Histogram | undefined {
+  const t = statistics.get(statisticKey("histogram", value));
+  if (!t) return undefined;
+  const numbers = new Float64Array(t.bytes.slice().buffer);
+  return { width: numbers[0]!, zeros: numbers[1]!, counts: numbers.slice(2) };
+}

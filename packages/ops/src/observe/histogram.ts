@@ -1,0 +1,49 @@
+/** Bins on each side of zero. */
+const HALF = 1024;
+
+/**
+ * Counts of numbers in bins of one width, a power of two, with an edge at zero. When a number lies beyond the last bin
+ * the width doubles and pairs of bins become one, so that nothing has to be known beforehand and the result does not
+ * depend on the order of the numbers. At least 512 bins lie between zero and the largest magnitude.
+ */
+export interface Histogram {
+  /** Width of a bin; 0 as long as there was nothing but zeros. */
+  width: number;
+  /** How many numbers were exactly zero; they are in no bin. */
+  zeros: number;
+  /** Bin `i` is from `(i - counts.length / 2) * width` until the next. */
+  readonly counts: Float64Array;
+}
+
+export const histogram = (): Histogram => ({ width: 0, zeros: 0, counts: new Float64Array(2 * HALF) });
+
+/** Adds numbers; those that are not finite are left out. */
+export function addNumbers(h: Histogram, numbers: Float32Array): void {
+  let most = 0;
+  for (const x of numbers) if (Math.abs(x) > most && Number.isFinite(x)) most = Math.abs(x);
+  widen(h, most);
+  const { width, counts } = h;
+  for (const x of numbers) {
+    if (x === 0) h.zeros++;
+    else if (Number.isFinite(x)) counts[Math.floor(x / width) + HALF]!++;
+  }
+}
+
+/** Doubles the width until `most` on either side has a bin. */
+function widen(h: Histogram, most: number): void {
+  if (most === 0) return;
+  // A number of exactly `HALF * width` would be one beyond the last bin.
+  const needed = 2 ** (Math.floor(Math.log2(most)) + 1) / HALF;
+  if (h.width === 0) {
+    h.width = needed;
+    return;
+  }
+  const { counts } = h;
+  for (; h.width < needed; h.width *= 2) {
+    for (let side = 0; side < 2; side++) {
+      // Towards zero pairs are joined: from HALF upwards, and from HALF - 1 downwards.
+      const at = (i: number) => (side === 0 ? HALF + i : HALF - 1 - i);
+      for (let i = 0; i < HALF; i++) counts[at(i)] = 2 * i < HALF ? counts[at(2 * i)]! + counts[at(2 * i + 1)]! : 0;
+    }
+  }
+}
