@@ -6,6 +6,7 @@ import { openAny, type SourceLike } from "./source.ts";
 export { checkFileName } from "./file-name.ts";
 export { type FolderSinkOptions, folderSink, writeFileAtomic } from "./folder-sink.ts";
 export { folderStore } from "./folder-store.ts";
+export { readIdx } from "./idx.ts";
 export { type MemorySink, memorySink, memoryStore } from "./memory.ts";
 export { readNpy } from "./npy.ts";
 export { siblingOpener } from "./sibling.ts";

@@ -4,6 +4,7 @@ import { httpSiblings } from "./http.ts";
 import { openAny, type SourceLike, urlOf } from "./source.ts";
 
 export { checkFileName } from "./file-name.ts";
+export { readIdx } from "./idx.ts";
 export { type MemorySink, memorySink, memoryStore } from "./memory.ts";
 export { readNpy } from "./npy.ts";
 export type { SourceLike } from "./source.ts";
