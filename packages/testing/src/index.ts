@@ -1,6 +1,7 @@
 export * from "./arbitrary.ts";
 export * from "./build.ts";
 export * from "./content.ts";
+export * from "./evaluator-runtime.ts";
 export * from "./format-laws.ts";
 export type { Law } from "./law.ts";
 export * from "./memory-files.ts";
