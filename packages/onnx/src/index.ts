@@ -7,5 +7,6 @@ export { type OnnxWriteOptions, onnxExporter } from "./exporter.ts";
 export { type OnnxReadOptions, type OnnxSource, onnxImporter } from "./importer.ts";
 export { type OpenOnnxOptions, openOnnx, writeOnnx } from "./open.ts";
 export { type Message, type MessageName, type OnnxDocument, type Payload, proto, type Stored } from "./proto.ts";
+export { ortArm, ortWeb, ortX64 } from "./targets.ts";
 export { readTensor, type TensorProto, writeTensor } from "./tensors.ts";
 export { upgrade } from "./upgrade.ts";
