@@ -20,11 +20,17 @@ export interface Affine {
 
 /**
  * The affine codes of ranges. Symmetric: zero point 0, the largest magnitude at `max`. Otherwise the range, widened to
- * hold zero, over all codes. A group of zeros has scale 1. (Jacob et al. 2018, arXiv:1712.05877.)
+ * hold zero, over all codes of `bits` bits. A group of zeros has scale 1. (Jacob et al. 2018, arXiv:1712.05877.)
  * @throws PareError `quantize/not-finite` naming the weight
  */
-export function affineOf({ min, max }: Ranges, format: CodeFormat, symmetric: boolean, name: string): Affine {
-  const { min: lowest, max: highest } = codeFormats[format];
+export function affineOf(
+  { min, max }: Ranges,
+  format: CodeFormat,
+  symmetric: boolean,
+  name: string,
+  bits: number = codeFormats[format].bits,
+): Affine {
+  const [lowest, highest] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
   const scale = new Float32Array(min.length);
   const zeroPoint = new Int32Array(min.length);
   for (let g = 0; g < min.length; g++) {

@@ -1,3 +1,6 @@
+export { biasCorrection } from "./bias-correction.ts";
+export { equalize } from "./equalize.ts";
 export { fixedPoint } from "./fixed-point.ts";
 export { float16 } from "./float16.ts";
+export { int8 } from "./int8.ts";
 export { int8Weights } from "./int8-weights.ts";

@@ -1,22 +1,7 @@
-import {
-  type Attribute,
-  attr,
-  byteLengthOf,
-  computedTensor,
-  definePass,
-  deriveTensor,
-  edit,
-  elementCount,
-  elementsOf,
-  memo,
-  node,
-  PASS_API_VERSION,
-} from "@pare/core";
-import { toCodes } from "@pare/ops/kernels";
+import { type Attribute, attr, byteLengthOf, definePass, edit, elementCount, node, PASS_API_VERSION } from "@pare/core";
 import { type Candidate, channelAxis, reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
-import { affineOf, rangesOf } from "./affine.ts";
-import { balance } from "./balance.ts";
+import { encoded } from "./codes.ts";
 import { encodeWeight } from "./encode.ts";
 import { type Granularity, layoutOf } from "./layout.ts";
 import { scopeOptions } from "./options.ts";
@@ -88,36 +73,14 @@ function encode(
   if (count + layout.groups * groupBytes + DECODER_BYTES >= byteLengthOf("float32", count))
     return `has ${count} elements in ${layout.groups} groups: codes and scales would not be smaller`;
 
-  const affine = memo(async (signal) =>
-    affineOf(await rangesOf(layout, elementsOf(source, signal)), "int8", options.symmetric, weight.name),
-  );
   // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
   const wanted = options.rounding === "balanced" || (options.rounding === "auto" && count <= BALANCED_ELEMENTS);
-  const balanced = wanted && granularity.kind === "channel";
-  const key = `int8@1:${JSON.stringify([granularity, options.symmetric, balanced])}`;
-  const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
-  const codes = deriveTensor(source, {
-    key,
-    dtype: "int8",
-    prepare: (_, signal) => affine(signal),
-    map(data, a, start) {
-      const runs = layout.runs(start, data.length);
-      const pieces = toCodes("int8", data, runs, a);
-      if (balanced) balance(pieces, data, runs, a);
-      return pieces;
-    },
-  });
-  const scale = computedTensor({
-    dtype: "float32",
-    shape: layout.scaleShape,
-    ...keyed("scale"),
-    compute: async (signal) => (await affine(signal)).scale,
-  });
-  const zeroPoint = computedTensor({
-    dtype: "int8",
-    shape: layout.scaleShape,
-    ...keyed("zero"),
-    compute: async (signal) => Int8Array.from((await affine(signal)).zeroPoint),
+  const { codes, scale, zeroPoint } = encoded(source, {
+    name: weight.name,
+    format: "int8",
+    granularity,
+    symmetric: options.symmetric,
+    balanced: wanted && granularity.kind === "channel",
   });
   const attributes: Record<string, Attribute> =
     granularity.kind === "tensor"

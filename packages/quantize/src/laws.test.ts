@@ -1,12 +1,13 @@
 import { passLaws } from "@pare/testing";
 import { describe, test } from "vitest";
-import { fixedPoint, float16, int8Weights } from "./index.ts";
+import { equalize, fixedPoint, float16, int8Weights } from "./index.ts";
 
 const passes = [
   ["int8Weights", int8Weights, { granularity: "channel" }],
   ["int8Weights, blocks, asymmetric", int8Weights, { granularity: "block", symmetric: false }],
   ["fixedPoint", fixedPoint, { bits: 8 }],
   ["float16", float16, {}],
+  ["equalize", equalize, {}],
   ["float16 weights", float16, { compute: "float32" }],
 ] as const;
 

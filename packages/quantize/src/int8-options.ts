@@ -1,0 +1,63 @@
+import { failure, type Host, type Model, type Node, type QuantizationScheme, type Weight } from "@pare/core";
+import { inferTypes } from "@pare/ops/infer";
+import { channelAxis, namePattern } from "@pare/ops/weights";
+import * as z from "zod";
+import type { Granularity } from "./layout.ts";
+import { scopeOptions } from "./options.ts";
+import { namesOf, planQuantization, type QuantizationPlan } from "./plan.ts";
+import { calibrations } from "./ranges.ts";
+
+/** The options of `int8` and of the passes that prepare a model for it. */
+export const quantizationOptions = z.strictObject({
+  calibration: z.enum(calibrations).default("min-max").describe("how ranges of activations are found on the samples"),
+  percentile: z.number().gt(50).max(100).default(99.99).describe("percent within the range, for percentile"),
+  granularity: z
+    .enum(["target", "channel", "tensor"])
+    .default("target")
+    .describe("what shares a scale of weights; by default as the target has it"),
+  reduceRange: z
+    .boolean()
+    .default(false)
+    .describe("7 bits for weights: for CPUs whose 16-bit sums of products saturate (x64 without VNNI)"),
+  ...scopeOptions,
+});
+export type QuantizationOptions = z.infer<typeof quantizationOptions>;
+
+/** What a target computes in integers, of what the options mean. */
+export function planned(
+  model: Model,
+  options: QuantizationOptions,
+  { target }: Host,
+): QuantizationPlan & { readonly scheme: QuantizationScheme } {
+  const scheme = target?.quantization;
+  if (!scheme)
+    throw failure("quantize/no-scheme", `the target ${target?.name ?? ""} does not compute in integers`, {
+      hint: "Choose a target with a quantization scheme, ort-x64 for one.",
+    });
+  const inScope = namePattern(options.include);
+  const excluded = namePattern(options.exclude ?? []);
+  const plan = planQuantization(model, scheme, inferTypes(model), (n) => {
+    const names = namesOf(n, scheme.operators.get(n.op));
+    const meant =
+      (!options.ops || options.ops.includes(n.op)) && names.some(inScope) && !(options.exclude && names.some(excluded));
+    return meant ? undefined : "is out of scope";
+  });
+  return { ...plan, scheme };
+}
+
+/** What shares a scale in a weight, and how many bits are used. */
+export function weightGranularity(
+  scheme: QuantizationScheme,
+  options: QuantizationOptions,
+  op: Node,
+  { tensor }: Weight,
+): { granularity: Granularity; bits: number | undefined } {
+  const rank = tensor.shape.length;
+  const operator = scheme.operators.get(op.op);
+  const wanted = options.granularity === "target" ? scheme.weights.granularity : options.granularity;
+  const axis = operator?.weightAxis ?? channelAxis(op, operator?.weight ?? 1, rank);
+  return {
+    granularity: wanted === "tensor" || axis === undefined || rank < 2 ? { kind: "tensor" } : { kind: "channel", axis },
+    bits: options.reduceRange ? 7 : scheme.weights.bits,
+  };
+}
