@@ -42,6 +42,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "int8-accuracy",
+    {
+      about: "static int8 of classifiers against float32",
+      load: async () => (await import("./cases/int8-accuracy.ts")).int8Accuracy,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",
