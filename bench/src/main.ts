@@ -14,6 +14,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "evaluate",
+    {
+      about: "ONNX node tests in the evaluator, against their recorded outputs",
+      load: async () => (await import("./cases/evaluate.ts")).evaluateNodeTests,
+    },
+  ],
+  [
     "big-model",
     {
       about: "int8 weights of a 4 GiB model: time against a copy, peak memory",

@@ -1,21 +1,16 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
-import { gunzipSync } from "node:zlib";
-import { memorySource, type ResidentTensor, resident, storageView } from "@pare/core";
+import { memorySource, type ResidentTensor, storageView } from "@pare/core";
 import { stringsOf } from "@pare/core/strings";
 import { memorySink } from "@pare/io";
-import { decode, type OnnxDocument, openOnnx, readDocument, readTensor, writeDocument, writeOnnx } from "@pare/onnx";
+import { type OnnxDocument, openOnnx, readDocument, writeDocument, writeOnnx } from "@pare/onnx";
 import type { BenchCase, BenchContext, Benchmark, BenchResult } from "../benchmark.ts";
-import { filesOfTar } from "../tar.ts";
+import { type NodeTest, readNodeTests, recordedValue } from "../node-tests.ts";
 import type { Job, Reply } from "./onnx-roundtrip-child.ts";
-
-/** Tests whose answer is drawn anew at each run. */
-const RANDOM = /^test_(bernoulli|multinomial|random|training_dropout)/;
 
 /** A test of which ONNX Runtime says nothing for this long does not run. */
 const PATIENCE_MS = 60_000;
@@ -48,27 +43,18 @@ export interface RoundtripResult {
 export async function onnxRoundtrip(
   ctx: Omit<BenchContext, "signal"> & { signal?: AbortSignal },
 ): Promise<RoundtripResult> {
-  const archive = gunzipSync(readFileSync(join(ctx.data, "data", "onnx-node-tests-1.22.tar.gz")));
-  const tests = new Map<string, Map<string, Uint8Array>>();
-  for (const { path, bytes } of filesOfTar(archive)) {
-    const [name, file] = split(path);
-    if (!name || !file) continue;
-    const files = tests.get(name) ?? new Map<string, Uint8Array>();
-    tests.set(name, files.set(file, bytes));
-  }
-  const names = [...tests.keys()].sort().filter((_, i) => !ctx.quick || i % 10 === 0);
+  const tests = readNodeTests(ctx);
   const folder = await mkdtemp(join(tmpdir(), "pare-roundtrip-"));
   const engine = makeEngine(ctx.signal);
   const count = { total: 0, equal: 0, sameBytes: 0, ortRuns: 0, sameAnswer: 0, sameAnswerThroughModel: 0 };
   const cases: BenchCase[] = [];
   const refusals = new Map<string, number>();
   try {
-    for (const name of names) {
+    for (const test of tests) {
       ctx.signal?.throwIfAborted();
-      if (count.total % 100 === 0) ctx.progress(`${count.total} of ${names.length} models`);
+      if (count.total % 100 === 0) ctx.progress(`${count.total} of ${tests.length} models`);
       count.total++;
-      const files = tests.get(name)!;
-      const theirs = files.get("model.onnx")!;
+      const { name, model: theirs } = test;
       const note = (what: string, why: string) => cases.push({ name, what, why });
       let doc: OnnxDocument;
       const ours = [join(folder, "document.onnx")];
@@ -85,8 +71,8 @@ export async function onnxRoundtrip(
         note("not equal", String(error));
         continue;
       }
-      if (RANDOM.test(name)) continue;
-      const inputs = await inputsOf(doc, files);
+      if (test.random) continue;
+      const inputs = await inputsOf(doc, test);
       if (typeof inputs === "string") {
         refusals.set(inputs, (refusals.get(inputs) ?? 0) + 1);
         continue;
@@ -116,13 +102,6 @@ export async function onnxRoundtrip(
   return { figures: count, cases, notes };
 }
 
-/** `…/test_abs/test_data_set_0/input_0.pb` as name and file. */
-function split(path: string): readonly string[] {
-  const parts = path.split("/");
-  const at = parts.findIndex((p) => p.startsWith("test_") && !p.startsWith("test_data_set_"));
-  return at < 0 ? [] : [parts[at]!, parts.slice(at + 1).join("/")];
-}
-
 /** A document with all data in memory. */
 async function whole(value: unknown): Promise<unknown> {
   if (ArrayBuffer.isView(value) || typeof value !== "object" || value === null) return value;
@@ -137,13 +116,12 @@ async function whole(value: unknown): Promise<unknown> {
 }
 
 /** The recorded inputs as the engine's binding takes them, or why it does not. */
-async function inputsOf(doc: OnnxDocument, files: ReadonlyMap<string, Uint8Array>): Promise<Job["inputs"] | string> {
+async function inputsOf(doc: OnnxDocument, test: NodeTest): Promise<Job["inputs"] | string> {
   const inputs: Job["inputs"][number][] = [];
   const constants = new Set(doc.graph?.initializer?.map((t) => t.name));
   for (const [i, info] of (doc.graph?.input ?? []).filter((v) => !constants.has(v.name)).entries()) {
-    const bytes = files.get(`test_data_set_0/input_${i}.pb`);
-    if (!info.type?.tensor_type || !bytes) return "an input is no tensor";
-    const t = await resident(readTensor(await decode(memorySource(bytes), "TensorProto")));
+    const t = await recordedValue(test, "input", i, info.type);
+    if (!t || !("dtype" in t)) return "an input is no tensor";
     inputs.push({ type: t.dtype, dims: t.shape, data: dataFor(t) });
   }
   return inputs;

@@ -5,6 +5,7 @@ import { casts } from "./cast.ts";
 import { elementwise } from "./elementwise.ts";
 import { linear } from "./linear.ts";
 import { losses } from "./loss.ts";
+import { ngrams } from "./ngrams.ts";
 import { normalizations } from "./normalize.ts";
 import { pools } from "./pool.ts";
 import { quantization } from "./quantization.ts";
@@ -30,6 +31,7 @@ export const rules: ReadonlyMap<string, EvaluateRule> = new Map(
     ...pools,
     ...visions,
     ...losses,
+    ...ngrams,
     ...reductions,
     ...shapes,
     ...linear,

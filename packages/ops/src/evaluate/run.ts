@@ -7,6 +7,7 @@ import {
   isPareError,
   type Model,
   type Node,
+  operatorOf,
   placeOf,
   type ResidentTensor,
   type Tensor,
@@ -134,7 +135,8 @@ function runNode(
         if (rule && arrays.every((v, i) => v === inputs[i])) return rule({ node, inputs: arrays });
       }
     }
-  throw failure("ops/no-rule", `${node.domain && `${node.domain}.`}${node.op} is not evaluated`, {
+  const types = new Set(inputs.flatMap((v) => (v && isArray(v) && !isKnown(v.dtype) ? [v.dtype] : [])));
+  throw failure("ops/no-rule", `${[operatorOf(node), ...types].join(" of ")} is not evaluated`, {
     location: placeOf(node),
   });
 }
