@@ -21,6 +21,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "infer-shapes",
+    {
+      about: "shapes inferred in node tests and real models, against runs and onnx.shape_inference",
+      load: async () => (await import("./cases/infer-shapes.ts")).inferShapes,
+    },
+  ],
+  [
     "big-model",
     {
       about: "int8 weights of a 4 GiB model: time against a copy, peak memory",

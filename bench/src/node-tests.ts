@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { memorySource, resident } from "@pare/core";
-import { decode, type Message, readTensor } from "@pare/onnx";
+import { decode, type Message, readDocument, readTensor } from "@pare/onnx";
 import type { AnyValue } from "@pare/ops/evaluate";
 import { filesOfTar } from "./tar.ts";
 
@@ -36,15 +36,33 @@ export function readNodeTests(ctx: { readonly data: string; readonly quick: bool
     }));
 }
 
-/** The recorded value of an input or output; undefined where there is none. */
-export async function recordedValue(
-  test: NodeTest,
-  kind: "input" | "output",
-  index: number,
-  type: Message<"TypeProto"> | undefined,
-): Promise<AnyValue | undefined> {
-  const bytes = test.recorded.get(`${kind}_${index}.pb`);
-  if (!bytes) return undefined;
+/** What went into a test and came out of it, by the names of the model's inputs and outputs, in their order. */
+export interface RecordedRun {
+  readonly inputs: ReadonlyMap<string, AnyValue>;
+  readonly outputs: ReadonlyMap<string, AnyValue>;
+}
+
+export async function recordedRun(test: NodeTest): Promise<RecordedRun> {
+  const { graph } = await readDocument(memorySource(test.model));
+  const constants = new Set(graph?.initializer?.map((t) => t.name));
+  const read = async (kind: "input" | "output", infos: readonly Message<"ValueInfoProto">[]) => {
+    const values = new Map<string, AnyValue>();
+    for (const [i, { name, type }] of infos.entries()) {
+      const bytes = test.recorded.get(`${kind}_${i}.pb`);
+      if (bytes) values.set(name!, await recordedValue(bytes, type));
+    }
+    return values;
+  };
+  return {
+    inputs: await read(
+      "input",
+      (graph?.input ?? []).filter((v) => !constants.has(v.name)),
+    ),
+    outputs: await read("output", graph?.output ?? []),
+  };
+}
+
+async function recordedValue(bytes: Uint8Array, type: Message<"TypeProto"> | undefined): Promise<AnyValue> {
   const source = memorySource(bytes);
   if (type?.sequence_type) return sequence(await decode(source, "SequenceProto"));
   if (type?.optional_type) return optional(await decode(source, "OptionalProto"));

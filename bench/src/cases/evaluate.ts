@@ -1,9 +1,9 @@
-import { type DType, isFloat, isPareError, memorySource, type ResidentTensor } from "@pare/core";
-import { openOnnx, readDocument } from "@pare/onnx";
+import { type DType, isFloat, isPareError, type ResidentTensor } from "@pare/core";
+import { openOnnx } from "@pare/onnx";
 import { type AnyValue, evaluateValues } from "@pare/ops/evaluate";
 import { numbersOf } from "@pare/ops/numeric";
 import type { BenchCase, Benchmark } from "../benchmark.ts";
-import { type NodeTest, readNodeTests, recordedValue } from "../node-tests.ts";
+import { type NodeTest, readNodeTests, recordedRun } from "../node-tests.ts";
 
 /**
  * Tests recorded by numpy's single-precision FFT: where the definition gives 0 they hold what sums of numbers up to 100
@@ -17,18 +17,11 @@ const NO_ANSWER = new Set(["ops/no-rule", "onnx/no-adapter"]);
 
 /** What is not the recorded output, in a sentence; undefined where all are. Integers are exact. */
 async function wrongIn(test: NodeTest, signal: AbortSignal, atol = 1e-7): Promise<string | undefined> {
-  const { graph } = await readDocument(memorySource(test.model));
-  const constants = new Set(graph?.initializer?.map((t) => t.name));
-  const given = new Map<string, AnyValue>();
-  for (const [i, { name, type }] of (graph?.input ?? []).filter((v) => !constants.has(v.name)).entries()) {
-    const recorded = await recordedValue(test, "input", i, type);
-    if (recorded !== undefined) given.set(name!, recorded);
-  }
+  const { inputs, outputs } = await recordedRun(test);
   const { model } = await openOnnx(test.model);
-  const got = await evaluateValues(model, given, { signal });
-  for (const [i, { name, type }] of (graph?.output ?? []).entries()) {
-    const recorded = await recordedValue(test, "output", i, type);
-    const wrong = recorded !== undefined && difference(got.get(name!)!, recorded, atol);
+  const got = await evaluateValues(model, inputs, { signal });
+  for (const [name, recorded] of outputs) {
+    const wrong = difference(got.get(name)!, recorded, atol);
     if (wrong) return `${name}: ${wrong}`;
   }
   return undefined;

@@ -9,7 +9,7 @@ import { stringsOf } from "@pare/core/strings";
 import { memorySink } from "@pare/io";
 import { type OnnxDocument, openOnnx, readDocument, writeDocument, writeOnnx } from "@pare/onnx";
 import type { BenchCase, BenchContext, Benchmark, BenchResult } from "../benchmark.ts";
-import { type NodeTest, readNodeTests, recordedValue } from "../node-tests.ts";
+import { type NodeTest, readNodeTests, recordedRun } from "../node-tests.ts";
 import type { Job, Reply } from "./onnx-roundtrip-child.ts";
 
 /** A test of which ONNX Runtime says nothing for this long does not run. */
@@ -72,7 +72,7 @@ export async function onnxRoundtrip(
         continue;
       }
       if (test.random) continue;
-      const inputs = await inputsOf(doc, test);
+      const inputs = await inputsOf(test);
       if (typeof inputs === "string") {
         refusals.set(inputs, (refusals.get(inputs) ?? 0) + 1);
         continue;
@@ -116,11 +116,9 @@ async function whole(value: unknown): Promise<unknown> {
 }
 
 /** The recorded inputs as the engine's binding takes them, or why it does not. */
-async function inputsOf(doc: OnnxDocument, test: NodeTest): Promise<Job["inputs"] | string> {
+async function inputsOf(test: NodeTest): Promise<Job["inputs"] | string> {
   const inputs: Job["inputs"][number][] = [];
-  const constants = new Set(doc.graph?.initializer?.map((t) => t.name));
-  for (const [i, info] of (doc.graph?.input ?? []).filter((v) => !constants.has(v.name)).entries()) {
-    const t = await recordedValue(test, "input", i, info.type);
+  for (const t of (await recordedRun(test)).inputs.values()) {
     if (!t || !("dtype" in t)) return "an input is no tensor";
     inputs.push({ type: t.dtype, dims: t.shape, data: dataFor(t) });
   }
