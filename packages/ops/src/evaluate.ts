@@ -4,6 +4,7 @@ import {
   failure,
   type Model,
   type Node,
+  operatorOf,
   type ResidentTensor,
   resident,
   type Tensor,
@@ -11,10 +12,13 @@ import {
   viewOf,
 } from "@pare/core";
 import { fromTensor, isKnown, type Nd, toTensor } from "./evaluate/array.ts";
+import { Budget, type EvaluateLimits } from "./evaluate/budget.ts";
 import { rules } from "./evaluate/rules.ts";
 import { arrayOf, guarded, ruleFor, runGraph } from "./evaluate/run.ts";
 import { sequenceRules } from "./evaluate/sequence.ts";
 import { isSequence, type Value } from "./evaluate/value.ts";
+
+export type { EvaluateLimits } from "./evaluate/budget.ts";
 
 /** Operators of the standard domain that are evaluated. */
 export const evaluatedOperators: ReadonlySet<string> = new Set([
@@ -33,12 +37,22 @@ export function evaluateNode(
   inputs: readonly (ResidentTensor | undefined)[],
 ): ResidentTensor[] | undefined {
   const rule = ruleFor(node, inputs);
-  return rule && guarded(node, () => rule({ node, inputs: inputs.map((t) => t && fromTensor(t)) }).map(toTensor));
+  return (
+    rule &&
+    guarded(node, () => {
+      const [budget, given] = [new Budget(), inputs.map((t) => t && fromTensor(t))];
+      budget.start(given);
+      const results = rule({ node, inputs: given, budget });
+      for (const result of results) budget.hold(result);
+      return results.map(toTensor);
+    })
+  );
 }
 
 export interface EvaluateOptions {
   /** Values wanted, inner ones of the main graph too; by default the outputs. */
   readonly outputs?: readonly string[];
+  readonly limits?: EvaluateLimits;
   readonly signal?: AbortSignal;
 }
 
@@ -66,7 +80,7 @@ export async function evaluateValues(
   inputs: ReadonlyMap<string, AnyValue>,
   options: EvaluateOptions = {},
 ): Promise<ReadonlyMap<string, AnyValue>> {
-  const { signal } = options;
+  const { signal, limits } = options;
   const constants = new Map<Tensor, Nd>();
   for (const { graph } of viewOf(model).graphs)
     for (const t of [...graph.weights.values(), ...graph.nodes.flatMap((n) => constantNodeValue(n) ?? [])])
@@ -80,9 +94,18 @@ export async function evaluateValues(
     else if (!model.graph.weights.has(name))
       throw failure("ops/input", `the input ${name} is missing`, { location: { value: name } });
   }
-  const frame = { model, constants, outer: undefined, scope, attributes: undefined, depth: 0, signal };
-  const values = runGraph(model.graph, frame);
   const wanted = options.outputs ?? model.graph.outputs.map((v) => v.name);
+  const values = runGraph(model.graph, {
+    functions: new Map(model.functions.map((f) => [operatorOf({ domain: f.domain, op: f.name }), f])),
+    constants,
+    outer: undefined,
+    scope,
+    attributes: undefined,
+    depth: 0,
+    budget: new Budget(limits),
+    wanted: new Set(wanted),
+    signal,
+  });
   return new Map(
     wanted.map((name) => {
       const found = values.get(name);

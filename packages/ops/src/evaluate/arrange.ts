@@ -1,6 +1,6 @@
 import { elementCount, failure } from "@pare/core";
 import { dtypeOfCode } from "../dtype-codes.ts";
-import { eachIndex, limitWork, type Nd, nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
+import { eachIndex, type Nd, nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, input, int, intList, ints, text } from "./rule.ts";
 
 /** Each element of a new shape from where it stands in `x`; undefined where nothing stands. */
@@ -91,6 +91,7 @@ const col2Im: EvaluateRule = (call) => {
   const values = numbersOf(x);
   if (planes * taps * columns !== x.data.length || columns !== elementCount(counts))
     throw failure("ops/shape", `Col2Im: [${x.shape}] is not the blocks of an image`);
+  call.budget.spend(taps * columns * (16 + planes));
   eachIndex(block, (tap, t) =>
     eachIndex(counts, (position, column) => {
       const at = position.map((p, i) => p * strides[i]! - pads[i]! + tap[i]! * dilations[i]!);
@@ -108,6 +109,7 @@ const det: EvaluateRule = (call) => {
   const x = input(call, 0);
   const n = x.shape.at(-1)!;
   const shape = x.shape.slice(0, -2);
+  call.budget.spend(x.data.length * n);
   const data = Float64Array.from({ length: elementCount(shape) }, (_, m) => {
     const a = Array.from({ length: n }, (_, r) =>
       Array.from(numbersOf(x).subarray((m * n + r) * n, (m * n + r + 1) * n)),
@@ -175,7 +177,7 @@ const einsum: EvaluateRule = (call) => {
     );
   });
   const shape = result.map((l) => sizes.get(l)!);
-  limitWork(elementCount(all.map((l) => sizes.get(l)!)), "Einsum");
+  call.budget.spend(32 * inputs.length * elementCount(all.map((l) => sizes.get(l)!)));
   const inner = elementCount(summed.map((l) => sizes.get(l)!));
   const data = newData("float64", shape) as Float64Array;
   eachIndex(

@@ -14,16 +14,21 @@ export interface Nd {
 export type Wide = BigInt64Array | BigUint64Array;
 export const isWideData = (data: Float64Array | Wide): data is Wide => !(data instanceof Float64Array);
 
-/** Most elements that one result may have: 2^24. */
-export const ELEMENT_LIMIT = 1 << 24;
+/** Most elements that one result may have: 2^23. */
+export const ELEMENT_LIMIT = 1 << 23;
 
-/** Most steps, of the length of a multiplication, that one node may take: 2^32. */
-export const WORK_LIMIT = 2 ** 32;
+/** Most axes that an array has, as in numpy. */
+const RANK_LIMIT = 64;
 
-/** Refuses what would take too long. @throws PareError `ops/too-large` */
-export function limitWork(steps: number, what: string): void {
-  if (!(steps <= WORK_LIMIT))
-    throw failure("ops/too-large", `${what} would take ${steps} steps, more than ${WORK_LIMIT}`);
+/**
+ * Refuses shapes that no array here has. One without elements may be no larger along its other axes than one with.
+ * @throws PareError `ops/shape`, `ops/too-large`
+ */
+export function checkShape(shape: readonly number[]): void {
+  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0) || shape.length > RANK_LIMIT)
+    throw failure("ops/shape", `[${shape.slice(0, RANK_LIMIT)}] is no shape`);
+  if (!(elementCount(shape.map((d) => d || 1)) <= ELEMENT_LIMIT))
+    throw failure("ops/too-large", `[${shape}] has more than ${ELEMENT_LIMIT} elements, the most that are evaluated`);
 }
 
 /** Element types whose values the evaluator knows. */
@@ -57,10 +62,8 @@ export const isWide = (dtype: DType): boolean => dtype === "int64" || dtype === 
 
 /** @throws PareError `ops/shape`, `ops/too-large` */
 export function newData(dtype: DType, shape: readonly number[]): Float64Array | Wide {
+  checkShape(shape);
   const count = elementCount(shape);
-  if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0)) throw failure("ops/shape", `[${shape}] is no shape`);
-  if (!(count <= ELEMENT_LIMIT))
-    throw failure("ops/too-large", `[${shape}] has more than ${ELEMENT_LIMIT} elements, the most that is evaluated`);
   if (dtype === "uint64") return new BigUint64Array(count);
   return dtype === "int64" ? new BigInt64Array(count) : new Float64Array(count);
 }
@@ -146,7 +149,7 @@ export function eachIndex(shape: readonly number[], visit: (index: readonly numb
 export function broadcastPositions(from: readonly number[], to: readonly number[]): Int32Array {
   const fits = from.length <= to.length && from.every((d, i) => d === 1 || d === to[i + to.length - from.length]);
   if (!fits) throw failure("ops/broadcast", `the shape [${from}] does not go into [${to}]`);
-  if (!(elementCount(to) <= ELEMENT_LIMIT)) newData("float64", to);
+  checkShape(to);
   const strides = stridesOf(from);
   const steps = to.map((_, axis) => {
     const own = axis - to.length + from.length;
@@ -182,6 +185,7 @@ export function gathered(a: Nd, shape: readonly number[], positions: ArrayLike<n
 /** One index of an axis, which goes. */
 export function slice(x: Nd, axis: number, index: number): Nd {
   const shape = x.shape.filter((_, k) => k !== axis);
+  checkShape(shape);
   const strides = stridesOf(x.shape);
   const positions = new Int32Array(elementCount(shape));
   const own = strides.filter((_, k) => k !== axis);

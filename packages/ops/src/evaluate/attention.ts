@@ -1,5 +1,5 @@
 import { attribute, elementCount, failure } from "@pare/core";
-import { broadcastPositions, type Nd, numbersOf } from "./array.ts";
+import { broadcastPositions, type Nd, newData, numbersOf } from "./array.ts";
 import { sigmoid } from "./elementwise.ts";
 import { softmaxRow } from "./reduce.ts";
 import { type EvaluateRule, type EvaluateRules, float, input, int, text } from "./rule.ts";
@@ -26,7 +26,7 @@ function headsOf(x: Nd, count: number): Heads {
 /** The same in one array, in the order of heads or side by side. */
 function gatherHeads(size: Heads["size"], dtype: Nd["dtype"], together: boolean, at: Heads["at"]): Nd {
   const [b, h, n, d] = size;
-  const data = new Float64Array(elementCount(size));
+  const data = newData("float64", size) as Float64Array;
   for (let i = 0; i < b; i++)
     for (let j = 0; j < h; j++)
       for (let k = 0; k < n; k++)
@@ -71,6 +71,7 @@ const attention: EvaluateRule = (call) => {
   const v = extended(call.inputs[5], headsOf(input(call, 2), int(call, "kv_num_heads", 1)));
   const [batch, heads, queries, depth] = q.size;
   const [, groups, keys] = k.size;
+  call.budget.spend(8 * batch * heads * queries * keys * (8 + depth + v.size[3]));
   const scale = attribute(call.node, "scale", "float") ?? 1 / Math.sqrt(depth);
   const cap = float(call, "softcap", 0);
   const causal = int(call, "is_causal", 0) === 1;
@@ -149,12 +150,15 @@ const linearAttention: EvaluateRule = (call) => {
   const [k, v] = [headsOf(input(call, 1), groups), headsOf(input(call, 2), groups)];
   const [batch, , length, depth] = q.size;
   const width = v.size[3];
+  call.budget.spend(16 * batch * (1 + length) * depth * width * (heads + groups));
   const scale = float(call, "scale", 0) || 1 / Math.sqrt(depth);
   const [decay, beta] = [call.inputs[4], call.inputs[5]];
   const fade = decay && headsOf(decay, groups);
   const gain = beta && headsOf(beta, beta.shape[2]!);
   const past = call.inputs[3];
-  const state = past ? Float64Array.from(numbersOf(past)) : new Float64Array(batch * groups * depth * width);
+  const state = past
+    ? Float64Array.from(numbersOf(past))
+    : (newData("float64", [batch, groups, depth, width]) as Float64Array);
   const out = new Float64Array(batch * heads * length * width);
   for (let b = 0; b < batch; b++)
     for (let g = 0; g < groups; g++) {
@@ -200,6 +204,7 @@ const causalConv: EvaluateRule = (call) => {
   };
   const active = text(call, "activation", "none") !== "none";
   const planes = batch * channels;
+  call.budget.spend(8 * planes * (length + taps) * taps);
   const y = new Float64Array(planes * length);
   for (let p = 0; p < planes; p++)
     for (let i = 0; i < length; i++) {
@@ -207,7 +212,7 @@ const causalConv: EvaluateRule = (call) => {
       for (let t = 0; t < taps; t++) sum += padded(p, i + t) * Number(w.data[(p % channels) * taps + t]);
       y[p * length + i] = active ? sum * sigmoid(sum) : sum;
     }
-  const state = Float64Array.from({ length: planes * (taps - 1) }, (_, i) =>
+  const state = (newData("float64", [planes, taps - 1]) as Float64Array).map((_, i) =>
     padded(Math.floor(i / (taps - 1)), length + (i % (taps - 1))),
   );
   return [

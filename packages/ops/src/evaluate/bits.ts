@@ -16,8 +16,7 @@ const bitwise =
 const shift: EvaluateRule = (call) => {
   const left = text(call, "direction", "") === "LEFT";
   const a = input(call, 0);
-  const by = (x: bigint, y: bigint) =>
-    left ? BigInt.asUintN(64, x) << y : BigInt.asUintN(64, x) >> BigInt.asUintN(64, y);
+  const by = (x: bigint, y: bigint) => (y < 0n || y > 63n ? 0n : left ? x << y : x >> y);
   const narrow = (x: number, y: number) => wrapped(a.dtype, left ? x * 2 ** y : Math.floor(x / 2 ** y));
   return [zip(a, input(call, 1), narrow, by)];
 };

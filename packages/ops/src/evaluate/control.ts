@@ -1,14 +1,20 @@
 import { failure, type Graph, intAttribute, intsAttribute, type Node } from "@pare/core";
 import { type Nd, nd, newData, slice, stack, wholeAxis } from "./array.ts";
+import type { Budget } from "./budget.ts";
 import { cast } from "./cast.ts";
 import type { RunGraph } from "./run.ts";
 import { arrayIn, type Value } from "./value.ts";
 
-/** Most times that a loop runs: 2^16. */
-export const LOOP_LIMIT = 1 << 16;
+/** One scan result of one run of a body, kept until all are there. */
+function held(part: Value | undefined, budget: Budget): Nd {
+  const array = arrayIn(part);
+  budget.hold(array);
+  return array;
+}
 
 /** Scan results of a body: stacked, or, where it never ran, of no elements and the shape that the body declares. */
-function collected(parts: readonly Nd[], axis: number, body: Graph, output: number): Nd {
+function collected(parts: readonly Nd[], axis: number, body: Graph, output: number, budget: Budget): Nd {
+  for (const part of parts) budget.release(part);
   if (parts.length > 0) return stack(parts, axis);
   const type = body.outputs[output]?.type;
   if (type?.kind !== "tensor") throw failure("ops/empty", "a loop that never ran has results of no known type");
@@ -19,28 +25,26 @@ function collected(parts: readonly Nd[], axis: number, body: Graph, output: numb
 }
 
 /** Runs a body as often as a count and a condition say. (ONNX 1.22, Loop.) */
-export function loop(body: Graph, inputs: readonly (Value | undefined)[], run: RunGraph): Value[] {
+export function loop(body: Graph, inputs: readonly (Value | undefined)[], run: RunGraph, budget: Budget): Value[] {
   const [trips, condition, ...first] = inputs;
   const limit = trips === undefined ? Number.POSITIVE_INFINITY : Number(arrayIn(trips).data[0]);
   let go = condition === undefined ? true : Boolean(arrayIn(condition).data[0]);
   let carried = first as Value[];
   const scans: Nd[][] = Array.from({ length: body.outputs.length - 1 - carried.length }, () => []);
   for (let i = 0; i < limit && go; i++) {
-    if (i >= LOOP_LIMIT)
-      throw failure("ops/too-long", `a loop that runs more than ${LOOP_LIMIT} times is not evaluated`);
     const [next, ...rest] = run(body, [nd("int64", [], [i]), cast(nd("float64", [], [1]), "bool"), ...carried]);
     go = Boolean(arrayIn(next).data[0]);
     const states = carried.length;
     carried = rest.slice(0, states);
     scans.forEach((parts, k) => {
-      parts.push(arrayIn(rest[states + k]));
+      parts.push(held(rest[states + k], budget));
     });
   }
-  return [...carried, ...scans.map((parts, k) => collected(parts, 0, body, 1 + carried.length + k))];
+  return [...carried, ...scans.map((parts, k) => collected(parts, 0, body, 1 + carried.length + k, budget))];
 }
 
 /** Runs a body along axes of its inputs, with state. (ONNX 1.22, Scan 9 and later.) */
-export function scan(node: Node, inputs: readonly Nd[], run: RunGraph): Value[] {
+export function scan(node: Node, inputs: readonly Nd[], run: RunGraph, budget: Budget): Value[] {
   const a = node.attributes.get("body");
   if (a?.type !== "graph") throw failure("ops/attribute", "Scan lacks its body");
   const body = a.value;
@@ -59,11 +63,11 @@ export function scan(node: Node, inputs: readonly Nd[], run: RunGraph): Value[] 
     const results = run(body, [...state, ...slices]);
     state = results.slice(0, states);
     scans.forEach((parts, k) => {
-      const part = arrayIn(results[states + k]);
+      const part = held(results[states + k], budget);
       if (directions[k] === 1) parts.unshift(part);
       else parts.push(part);
     });
   }
   const outAxes = list("scan_output_axes", scans.length);
-  return [...state, ...scans.map((parts, k) => collected(parts, outAxes[k]!, body, states + k))];
+  return [...state, ...scans.map((parts, k) => collected(parts, outAxes[k]!, body, states + k, budget))];
 }

@@ -5,7 +5,6 @@ import {
   eachIndex,
   gathered,
   isWideData,
-  limitWork,
   type Nd,
   nd,
   newData,
@@ -16,7 +15,7 @@ import {
 import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, intList, text } from "./rule.ts";
 
 /** numpy's matmul. */
-export function matmul(a: Nd, b: Nd): Nd {
+export function matmul({ budget }: Call, a: Nd, b: Nd): Nd {
   const left = a.shape.length === 1 ? reshaped(a, [1, a.shape[0]!]) : a;
   const right = b.shape.length === 1 ? reshaped(b, [b.shape[0]!, 1]) : b;
   const [m, k] = left.shape.slice(-2) as [number, number];
@@ -33,7 +32,7 @@ export function matmul(a: Nd, b: Nd): Nd {
   const [p, q] = [broadcastPositions(outerA, outer), broadcastPositions(outerB, outer)];
   const shape = [...outer, ...(a.shape.length === 1 ? [] : [m]), ...(b.shape.length === 1 ? [] : [n])];
   const data = newData(a.dtype, shape);
-  limitWork(data.length * k, "MatMul");
+  budget.spend(data.length * k);
   const [x, y] = [left.data, right.data];
   for (let o = 0; o < p.length; o++)
     for (let i = 0; i < m; i++)
@@ -59,7 +58,7 @@ const transposed = (a: Nd): Nd => {
 const gemm: EvaluateRule = (call) => {
   const a = int(call, "transA", 0) ? transposed(input(call, 0)) : input(call, 0);
   const b = int(call, "transB", 0) ? transposed(input(call, 1)) : input(call, 1);
-  const product = matmul(a, b);
+  const product = matmul(call, a, b);
   const [alpha, beta] = [float(call, "alpha", 1), float(call, "beta", 1)];
   const c = call.inputs[2];
   const at = c && broadcastPositions(c.shape, product.shape);
@@ -108,13 +107,9 @@ export function windowOf(call: Call, spatial: readonly number[], kernel: readonl
     // A window must start inside the image or the padding before it.
     return (count - 1) * stride >= size + before ? count - 1 : count;
   });
-  if (!(elementCount(newShape(out)) * elementCount(newShape(kernel)) <= WINDOW_LIMIT))
-    throw failure("ops/too-large", `${call.node.op}: windows of [${kernel}] at [${out}] are not evaluated`);
+  call.budget.spend(16 * elementCount(newShape(out)) * elementCount(newShape(kernel)));
   return { kernel, strides, dilations, begin, end, out };
 }
-
-/** Most elements under all windows of one channel: 2^26. */
-const WINDOW_LIMIT = 2 ** 26;
 
 function newShape(shape: readonly number[]): readonly number[] {
   if (!shape.every((d) => Number.isSafeInteger(d) && d >= 0)) throw failure("ops/shape", `[${shape}] is no shape`);
@@ -151,6 +146,7 @@ export function conv(call: Call, x: Nd, w: Nd, bias?: Nd): Nd {
   const window = windowOf(call, spatial, kernel);
   const [area, taps] = [elementCount(spatial), elementCount(kernel)];
   const shape = [batch, filters, ...window.out];
+  call.budget.spend(elementCount(shape) * depth * taps);
   const data = newData("float64", shape) as Float64Array;
   const [image, weight] = [numbersOf(x), numbersOf(w)];
   const outArea = elementCount(window.out);
@@ -201,9 +197,10 @@ const convTranspose: EvaluateRule = (call) => {
     return auto === "VALID" ? full : full - pads[i]! - pads[i + rank]!;
   });
   const shape = [batch, filters, ...out];
+  const [area, taps, outArea] = [elementCount(spatial), elementCount(kernel), elementCount(out)];
+  call.budget.spend(area * taps * (16 + batch * channels * depth));
   const data = newData("float64", shape) as Float64Array;
   const [image, weight] = [numbersOf(x), numbersOf(w)];
-  const [area, taps, outArea] = [elementCount(spatial), elementCount(kernel), elementCount(out)];
   if (bias) for (let i = 0; i < data.length; i++) data[i] = Number(bias.data[Math.floor(i / outArea) % filters]);
   const steps = stridesOf(out);
   eachIndex(spatial, (position, place) =>
@@ -227,7 +224,7 @@ const convTranspose: EvaluateRule = (call) => {
 };
 
 export const linear: EvaluateRules = {
-  MatMul: (call) => [matmul(input(call, 0), input(call, 1))],
+  MatMul: (call) => [matmul(call, input(call, 0), input(call, 1))],
   Gemm: gemm,
   Conv: (call) => [conv(call, input(call, 0), input(call, 1), call.inputs[2])],
   ConvTranspose: convTranspose,

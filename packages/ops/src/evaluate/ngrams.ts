@@ -1,5 +1,5 @@
 import { attribute, failure } from "@pare/core";
-import { limitWork, nd, newData, numbersOf } from "./array.ts";
+import { nd, newData, numbersOf } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, intList, text } from "./rule.ts";
 
 /** The output column of each n-gram of the pool that counts, by its length and items. */
@@ -7,6 +7,8 @@ function columnsOf(call: Call, pool: readonly number[], indexes: readonly number
   const starts = intList(call, "ngram_counts")!;
   const [least, most] = [int(call, "min_gram_length", 1), int(call, "max_gram_length", 1)];
   const columns = new Map<string, number>();
+  if (starts.some((s, i) => !(s >= (starts[i - 1] ?? 0) && s <= pool.length)))
+    throw failure("ops/attribute", `TfIdfVectorizer: n-grams that start at [${starts}] of ${pool.length}`);
   let id = 0;
   for (const [i, start] of starts.entries()) {
     const length = i + 1;
@@ -27,7 +29,7 @@ const tfIdf: EvaluateRule = (call) => {
   const size = x.shape.at(-1) ?? 1;
   const [least, most] = [int(call, "min_gram_length", 1), int(call, "max_gram_length", 1)];
   const skips = int(call, "max_skip_count", 0);
-  limitWork(x.data.length * (most - least + 1) * (skips + 1) * most * 64, "TfIdfVectorizer");
+  call.budget.spend(x.data.length * (most - least + 1) * (skips + 1) * most * 64);
   const shape = [...x.shape.slice(0, -1), width];
   const counts = newData("float32", shape) as Float64Array;
   const items = numbersOf(x);

@@ -126,6 +126,7 @@ const localResponse: EvaluateRule = (call) => {
   const x = input(call, 0);
   const [channels, area] = [x.shape[1]!, elementCount(x.shape.slice(2))];
   const size = int(call, "size", 1);
+  call.budget.spend(4 * x.data.length * Math.min(size, channels));
   const [alpha, beta, bias] = [float(call, "alpha", 1e-4), float(call, "beta", 0.75), float(call, "bias", 1)];
   const values = numbersOf(x);
   const data = values.map((v, i) => {
@@ -142,23 +143,21 @@ const localResponse: EvaluateRule = (call) => {
 const meanVariance: EvaluateRule = (call) => {
   const x = input(call, 0);
   const axes = new Set((intList(call, "axes") ?? [0, 2, 3]).map((a) => wholeAxis(a, x.shape.length)));
-  const group = broadcastPositions(
-    x.shape.map((d, i) => (axes.has(i) ? 1 : d)),
-    x.shape,
-  );
+  const rest = x.shape.map((d, i) => (axes.has(i) ? 1 : d));
+  const group = broadcastPositions(rest, x.shape);
+  const size = x.data.length / elementCount(rest);
   const values = numbersOf(x);
-  const sums = (f: (v: number, g: number) => number) => {
-    const [total, count] = [new Map<number, number>(), new Map<number, number>()];
+  const meansOf = (f: (v: number, g: number) => number) => {
+    const total = new Float64Array(elementCount(rest));
     values.forEach((v, i) => {
-      const g = group[i]!;
-      total.set(g, (total.get(g) ?? 0) + f(v, g));
-      count.set(g, (count.get(g) ?? 0) + 1);
+      total[group[i]!]! += f(v, group[i]!);
     });
-    return (g: number) => total.get(g)! / count.get(g)!;
+    return total.map((sum) => sum / size);
   };
-  const mean = sums((v) => v);
-  const variance = sums((v, g) => (v - mean(g)) ** 2);
-  return [{ ...x, data: values.map((v, i) => (v - mean(group[i]!)) / (Math.sqrt(variance(group[i]!)) + 1e-9)) }];
+  const mean = meansOf((v) => v);
+  const variance = meansOf((v, g) => (v - mean[g]!) ** 2);
+  const data = values.map((v, i) => (v - mean[group[i]!]!) / (Math.sqrt(variance[group[i]!]!) + 1e-9));
+  return [{ ...x, data }];
 };
 
 export const normalizations: EvaluateRules = {

@@ -15,6 +15,7 @@ function windowsOf(call: Call, x: Nd) {
   const window = windowOf(call, spatial, intList(call, "kernel_shape")!);
   const outArea = elementCount(window.out);
   const shape = [batch, channels, ...window.out];
+  call.budget.spend(4 * elementCount(shape) * elementCount(window.kernel));
   const each = (visit: (under: Under, at: number) => void) =>
     eachIndex(window.out, (position, at) => {
       const places: number[] = [];

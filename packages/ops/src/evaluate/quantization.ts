@@ -71,7 +71,7 @@ function centred(x: Nd, zero: Nd | undefined, axis: number): Nd {
 
 const matMulInteger: EvaluateRule = (call) => {
   const [a, b] = [input(call, 0), input(call, 1)];
-  return [matmul(centred(a, call.inputs[2], a.shape.length - 2), centred(b, call.inputs[3], b.shape.length - 1))];
+  return [matmul(call, centred(a, call.inputs[2], a.shape.length - 2), centred(b, call.inputs[3], b.shape.length - 1))];
 };
 
 const convInteger: EvaluateRule = (call) => [
@@ -92,7 +92,7 @@ function requantize(call: Call, product: Nd, [sa, sb, sy, zy]: readonly Nd[], ax
 
 const qLinearMatMul: EvaluateRule = (call) => {
   const [a, sa, za, b, sb, zb, sy, zy] = eight(call);
-  const product = matmul(centred(a, za, a.shape.length - 2), centred(b, zb, b.shape.length - 1));
+  const product = matmul(call, centred(a, za, a.shape.length - 2), centred(b, zb, b.shape.length - 1));
   const rank = product.shape.length;
   return [requantize(call, product, [sa, sb, sy, zy], rank - 2, rank - 1)];
 };

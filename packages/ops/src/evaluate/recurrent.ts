@@ -1,5 +1,5 @@
-import { attribute } from "@pare/core";
-import { type Nd, numbersOf } from "./array.ts";
+import { attribute, failure } from "@pare/core";
+import { type Nd, newData, numbersOf } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, ints, text } from "./rule.ts";
 
 const functions: Readonly<Record<string, (x: number, alpha: number, beta: number) => number>> = {
@@ -40,10 +40,11 @@ function unroll(call: Call, hidden: number, directions: number, states: number, 
   const layout = int(call, "layout", 0);
   const [steps, batch] = layout === 0 ? [x.shape[0]!, x.shape[1]!] : [x.shape[1]!, x.shape[0]!];
   const size = x.shape[2]!;
+  call.budget.spend(2 * steps * batch * (input(call, 1).data.length + input(call, 2).data.length));
   const data = numbersOf(x);
   const lengths = ints(call, 4) ?? new Array<number>(batch).fill(steps);
-  const all = new Float64Array(steps * directions * batch * hidden);
-  const last = Array.from({ length: states }, () => new Float64Array(directions * batch * hidden));
+  const all = newData("float64", [steps, directions, batch, hidden]) as Float64Array;
+  const last = Array.from({ length: states }, () => newData("float64", [directions, batch, hidden]) as Float64Array);
   const backwards = (d: number) => text(call, "direction", "forward") === "reverse" || d === 1;
   const stateAt = (d: number, b: number) => (layout === 0 ? (d * batch + b) * hidden : (b * directions + d) * hidden);
   const first = (index: number, d: number, b: number) => {
@@ -85,6 +86,11 @@ function gatesOf(call: Call, hidden: number, gates: number, d: number) {
   const size = input(call, 1).shape[2]!;
   const bias = call.inputs[3] ? numbersOf(call.inputs[3]) : undefined;
   const rows = gates * hidden;
+  if (input(call, 1).shape[1] !== rows || String(input(call, 2).shape.slice(1)) !== `${rows},${hidden}`)
+    throw failure(
+      "ops/shape",
+      `${call.node.op}: [${input(call, 1).shape}] and [${input(call, 2).shape}] for ${hidden}`,
+    );
   const dot = (m: Float64Array, row: number, width: number, v: Float64Array) => {
     let sum = 0;
     for (let k = 0; k < width; k++) sum += m[(d * rows + row) * width + k]! * v[k]!;

@@ -60,6 +60,7 @@ function tapsOf(call: Call, mode: string, at: number, scale: number, size: numbe
       ? (t: number) => Math.max(0, 1 - t)
       : (t: number) => (t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? a * (((t - 5) * t + 8) * t - 4) : 0);
   const reach = (mode === "linear" ? 1 : 2) * stretch;
+  call.budget.spend(1024 * reach);
   const taps: { index: number; part: number }[] = [];
   for (let index = Math.ceil(at - reach); index <= Math.floor(at + reach); index++)
     taps.push({ index, part: kernel(Math.abs(index - at) / stretch) });
@@ -100,6 +101,7 @@ const resize: EvaluateRule = (call) => {
   const roi = call.inputs[1] && numbersOf(call.inputs[1]);
   const outside = attribute(call.node, "extrapolation_value", "float") ?? 0;
   const strides = stridesOf(x.shape);
+  const data = newData("float64", shape) as Float64Array;
 
   const taps = shape.map((to, axis) => {
     const from = x.shape[axis]!;
@@ -117,7 +119,8 @@ const resize: EvaluateRule = (call) => {
       return { taps: list, outside: beyond };
     });
   });
-  const data = newData("float64", shape) as Float64Array;
+  const most = taps.map((axis) => axis.reduce((n, at) => Math.max(n, at.taps.length), 0));
+  call.budget.spend(8 * data.length * most.reduce((n, d) => n * d, 1));
   const image = numbersOf(x);
   eachIndex(shape, (index, flat) => {
     if (index.some((i, axis) => taps[axis]![i]!.outside)) {

@@ -1,10 +1,13 @@
 import { attribute, failure, intAttribute, intsAttribute, type Node } from "@pare/core";
 import { type Nd, numbersOf } from "./array.ts";
+import type { Budget } from "./budget.ts";
 
 /** What a rule is given: the node and its inputs. Inputs that were left out are undefined. */
 export interface Call {
   readonly node: Node;
   readonly inputs: readonly (Nd | undefined)[];
+  /** Rules whose work is more than a few steps for each element of their results spend it here first. */
+  readonly budget: Budget;
 }
 
 /** Computes the outputs of a node by the operator's definition at the IR's opset. */

@@ -2,18 +2,20 @@ import {
   attribute,
   constantNodeValue,
   type DType,
+  type FunctionDef,
   failure,
   type Graph,
   isPareError,
-  type Model,
   type Node,
   operatorOf,
   placeOf,
   type ResidentTensor,
+  readsOf,
   type Tensor,
 } from "@pare/core";
 import { dtypeOf } from "../dtype-codes.ts";
 import { fromTensor, isKnown, type Nd, numbersOf, toTensor } from "./array.ts";
+import type { Budget } from "./budget.ts";
 import { loop, scan } from "./control.ts";
 import type { EvaluateRule } from "./rule.ts";
 import { rules } from "./rules.ts";
@@ -25,7 +27,8 @@ const DEPTH_LIMIT = 64;
 
 /** What a graph runs in. */
 export interface Frame {
-  readonly model: Model;
+  /** The model's functions by their operators. */
+  readonly functions: ReadonlyMap<string, FunctionDef>;
   readonly constants: ReadonlyMap<Tensor, Nd>;
   /** Values of the graph around. */
   readonly outer: ((name: string) => Value | undefined) | undefined;
@@ -34,8 +37,13 @@ export interface Frame {
   /** The attributes of the node that called the function whose body this is. */
   readonly attributes: Node["attributes"] | undefined;
   readonly depth: number;
+  readonly budget: Budget;
+  /** Values that are wanted when the graph has run, beside its outputs. */
+  readonly wanted: ReadonlySet<string>;
   readonly signal: AbortSignal | undefined;
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 /** Runs a graph inside a node with the values of its inputs; gives those of its outputs. */
 export type RunGraph = (g: Graph, inputs: readonly Value[]) => Value[];
@@ -73,23 +81,66 @@ const stored = (v: Value): Value => (isArray(v) && isKnown(v.dtype) ? fromTensor
 export const arrayOf = (t: ResidentTensor): Nd =>
   isKnown(t.dtype) ? fromTensor(t) : { dtype: t.dtype, shape: t.shape, data: new Float64Array(0) };
 
-/** Runs the nodes of a graph; gives all its values. */
+/** Runs the nodes of a graph; gives its values as far as they are wanted. */
 export function runGraph(g: Graph, frame: Frame): Map<string, Value> {
-  const { scope, constants, outer, signal, depth } = frame;
+  const { scope, constants, outer, signal, depth, budget, wanted } = frame;
   if (depth > DEPTH_LIMIT) throw failure("ops/too-deep", `graphs are nested more than ${DEPTH_LIMIT} deep`);
+  budget.start();
   for (const [name, t] of g.weights) if (!scope.has(name)) scope.set(name, constants.get(t)!);
   const read = (name: string): Value | undefined => (scope.has(name) ? scope.get(name) : outer?.(name));
-  for (const n of g.nodes) {
+  const { last } = livesOf(g);
+  g.nodes.forEach((n, at) => {
     signal?.throwIfAborted();
+    const held = isConstant(n) && constants.get(constantNodeValue(n)!);
+    if (held) {
+      scope.set(n.outputs[0]!, held);
+      return;
+    }
     const inputs = n.inputs.map((v) => (v === "" ? undefined : read(v)));
-    const results = guarded(n, () => runNode(n, inputs, frame, read));
+    const results = guarded(n, () => {
+      budget.start(inputs);
+      return runNode(n, inputs, frame, read);
+    });
     n.outputs.forEach((name, i) => {
       const result = results[i];
-      if (name !== "" && result !== undefined) scope.set(name, stored(result));
+      if (name === "" || result === undefined) return;
+      guarded(n, () => budget.hold(result));
+      scope.set(name, stored(result));
     });
-  }
+    for (const name of last[at]!) {
+      const value = scope.get(name);
+      if (value === undefined || wanted.has(name)) continue;
+      budget.release(value);
+      scope.delete(name);
+    }
+  });
   return scope;
 }
+
+/** What a graph computes, and when it is needed no more. Constants are not computed. */
+interface Lives {
+  readonly made: ReadonlySet<string>;
+  /** For each node what no node after it reads; outputs of the graph are not among them. */
+  readonly last: readonly (readonly string[])[];
+}
+const lives = new WeakMap<Graph, Lives>();
+
+function livesOf(g: Graph): Lives {
+  const known = lives.get(g);
+  if (known) return known;
+  const made = new Set(g.nodes.flatMap((n) => (isConstant(n) ? [] : n.outputs)));
+  const open = new Set(made);
+  for (const { name } of g.outputs) open.delete(name);
+  const last = g.nodes
+    .toReversed()
+    .map((n) => [...readsOf(n), ...n.outputs].filter((name) => open.delete(name)))
+    .reverse();
+  const found = { made, last };
+  lives.set(g, found);
+  return found;
+}
+
+const isConstant = (n: Node): boolean => operatorOf(n) === "Constant";
 
 function runNode(
   n: Node,
@@ -98,19 +149,19 @@ function runNode(
   read: (name: string) => Value | undefined,
 ): readonly (Value | undefined)[] {
   const node = frame.attributes ? withReferences(n, frame.attributes) : n;
-  const deeper = { ...frame, depth: frame.depth + 1 };
-  const inner: RunGraph = (g, given) => {
-    const scope = new Map(g.inputs.map((v, i) => [v.name, given[i]!] as const));
-    const values = runGraph(g, { ...deeper, outer: read, scope });
-    return g.outputs.map((v) => (values.has(v.name) ? values.get(v.name) : read(v.name))!);
+  const { budget } = frame;
+  const runInner = (g: Graph, given: readonly (Value | undefined)[], around: Partial<Frame>) => {
+    const scope = new Map(
+      g.inputs.flatMap(({ name }, i) => (given[i] === undefined ? [] : [[name, given[i]] as const])),
+    );
+    const values = runGraph(g, { ...frame, depth: frame.depth + 1, wanted: NONE, scope, ...around });
+    for (const name of livesOf(g).made) budget.release(values.get(name) ?? null);
+    return g.outputs.map((v) => values.get(v.name) ?? around.outer?.(v.name));
   };
-  const f = frame.model.functions.find((d) => d.domain === node.domain && d.name === node.op);
-  if (f) {
-    const given = f.body.inputs.flatMap((v, i) => (inputs[i] === undefined ? [] : [[v.name, inputs[i]] as const]));
-    const attributes = new Map([...f.defaults, ...node.attributes]);
-    const values = runGraph(f.body, { ...deeper, outer: undefined, scope: new Map(given), attributes });
-    return f.body.outputs.map((v) => values.get(v.name));
-  }
+  const inner: RunGraph = (g, given) => runInner(g, given, { outer: read }) as Value[];
+  const f = frame.functions.get(operatorOf(node));
+  if (f)
+    return runInner(f.body, inputs, { outer: undefined, attributes: new Map([...f.defaults, ...node.attributes]) });
   if (node.domain === "")
     switch (node.op) {
       case "Constant": {
@@ -123,16 +174,16 @@ function runNode(
         return inner(attribute(node, branch, "graph")!, []);
       }
       case "Loop":
-        return loop(attribute(node, "body", "graph")!, inputs, inner);
+        return loop(attribute(node, "body", "graph")!, inputs, inner, budget);
       case "Scan":
-        return scan(node, inputs as readonly Nd[], inner);
+        return scan(node, inputs as readonly Nd[], inner, budget);
       default: {
         const others = sequenceRules.get(node.op);
-        if (others) return others({ node, inputs, run: inner });
+        if (others) return others({ node, inputs, run: inner, budget });
         if (node.op === "Identity" && inputs[0] !== undefined) return [inputs[0]];
         const arrays = inputs.map((v) => (v !== undefined && isArray(v) ? v : undefined));
         const rule = ruleFor(node, arrays);
-        if (rule && arrays.every((v, i) => v === inputs[i])) return rule({ node, inputs: arrays });
+        if (rule && arrays.every((v, i) => v === inputs[i])) return rule({ node, inputs: arrays, budget });
       }
     }
   const types = new Set(inputs.flatMap((v) => (v && isArray(v) && !isKnown(v.dtype) ? [v.dtype] : [])));

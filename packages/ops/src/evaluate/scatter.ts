@@ -1,5 +1,5 @@
 import { elementCount, failure } from "@pare/core";
-import { eachIndex, gathered, isWide, type Nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
+import { checkShape, eachIndex, gathered, isWide, type Nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, ints, text } from "./rule.ts";
 
 /** How an update goes into the element that is there. */
@@ -72,6 +72,7 @@ const gatherND: EvaluateRule = (call) => {
   const batch = int(call, "batch_dims", 0);
   const { starts, size } = slicesOf(x, indices, batch);
   const shape = [...indices.shape.slice(0, -1), ...x.shape.slice(batch + indices.shape.at(-1)!)];
+  checkShape(shape);
   return [
     gathered(
       x,
@@ -118,6 +119,7 @@ const compress: EvaluateRule = (call) => {
   if (!call.node.attributes.has("axis")) return [gathered(x, [kept.length], kept)];
   const axis = wholeAxis(int(call, "axis", 0), x.shape.length);
   const shape = x.shape.map((d, k) => (k === axis ? kept.length : d));
+  checkShape(shape);
   const strides = stridesOf(x.shape);
   const positions: number[] = [];
   eachIndex(shape, (index) =>
@@ -128,15 +130,16 @@ const compress: EvaluateRule = (call) => {
 
 const nonZero: EvaluateRule = (call) => {
   const x = input(call, 0);
-  const found: number[][] = [];
-  eachIndex(x.shape, (index, flat) => {
-    if (Number(x.data[flat]) !== 0) found.push([...index]);
+  const found: number[] = [];
+  for (let i = 0; i < x.data.length; i++) if (Number(x.data[i]) !== 0) found.push(i);
+  const shape = [x.shape.length, found.length];
+  const data = newData("int64", shape);
+  stridesOf(x.shape).forEach((step, axis) => {
+    found.forEach((at, i) => {
+      data[axis * found.length + i] = BigInt(Math.floor(at / step) % x.shape[axis]!);
+    });
   });
-  const rank = x.shape.length;
-  const data = BigInt64Array.from({ length: rank * found.length }, (_, i) =>
-    BigInt(found[i % found.length]![Math.floor(i / found.length)]!),
-  );
-  return [{ dtype: "int64", shape: [rank, found.length], data }];
+  return [{ dtype: "int64", shape, data }];
 };
 
 const oneHot: EvaluateRule = (call) => {
@@ -208,6 +211,7 @@ const unique: EvaluateRule = (call) => {
   const axis = flat ? 0 : wholeAxis(int(call, "axis", 0), x.shape.length);
   const shape = flat ? [x.data.length] : x.shape;
   const strides = stridesOf(shape);
+  call.budget.spend(128 * x.data.length);
   const slices = Array.from({ length: shape[axis]! }, (_, i) => {
     const elements: (number | bigint)[] = [];
     eachIndex(

@@ -2,6 +2,7 @@ import { attribute, elementCount, failure, type ResidentTensor } from "@pare/cor
 import {
   broadcastPositions,
   broadcastShape,
+  checkShape,
   eachIndex,
   fromTensor,
   gathered,
@@ -95,6 +96,7 @@ export const concat: EvaluateRule = (call) => {
 
 /** Elements of `x` at `starts + index * steps`. */
 function strided(x: Nd, starts: readonly number[], steps: readonly number[], shape: readonly number[]): Nd {
+  checkShape(shape);
   const strides = stridesOf(x.shape);
   const positions = new Int32Array(elementCount(shape));
   eachIndex(shape, (index, flat) => {
@@ -116,7 +118,8 @@ const slice: EvaluateRule = (call) => {
     const step = by[i]!;
     if (step === 0) throw wrong(call, "a step of 0");
     const clamp = (v: number, low: number, high: number) => Math.max(low, Math.min(high, v < 0 ? v + size : v));
-    const start = step > 0 ? clamp(from[i]!, 0, size) : clamp(from[i]!, 0, size - 1);
+    // Of an axis without elements nothing is taken: the upper bound counts before the lower.
+    const start = step > 0 ? clamp(from[i]!, 0, size) : Math.min(clamp(from[i]!, 0, size - 1), size - 1);
     const end = step > 0 ? clamp(to[i]!, 0, size) : clamp(to[i]!, -1, size - 1);
     starts[axis] = start;
     steps[axis] = step;
@@ -132,6 +135,7 @@ export const split: EvaluateRule = (call) => {
   const parts = int(call, "num_outputs", call.node.outputs.length);
   if (!(parts > 0 && parts <= Math.max(size, call.node.outputs.length))) throw wrong(call, `${parts} parts of ${size}`);
   const each = Math.ceil(size / parts);
+  call.budget.spend(2 ** 12 * (call.inputs[1]?.data.length ?? parts));
   const sizes = ints(call, 1) ?? Array.from({ length: parts }, (_, i) => Math.min(each, size - i * each));
   if (sizes.some((s) => !(s >= 0)) || sizes.reduce((a, b) => a + b, 0) !== size)
     throw wrong(call, `[${sizes}] of ${size}`);
@@ -155,10 +159,12 @@ const gather: EvaluateRule = (call) => {
   const at = Array.from(numbersOf(indices), (i) => wholeAxis(i, size));
   const inner = x.shape.slice(axis + 1).reduce((n, d) => n * d, 1);
   const outer = x.shape.slice(0, axis).reduce((n, d) => n * d, 1);
+  const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
+  checkShape(shape);
   const positions: number[] = [];
   for (let o = 0; o < outer; o++)
     for (const i of at) for (let k = 0; k < inner; k++) positions.push((o * size + i) * inner + k);
-  return [gathered(x, [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)], positions)];
+  return [gathered(x, shape, positions)];
 };
 
 const gatherElements: EvaluateRule = (call) => {
@@ -179,7 +185,6 @@ const gatherElements: EvaluateRule = (call) => {
 const expand: EvaluateRule = (call) => {
   const x = input(call, 0);
   const shape = broadcastShape(x.shape, ints(call, 1)!);
-  newData(x.dtype, shape);
   return [gathered(x, shape, broadcastPositions(x.shape, shape))];
 };
 
@@ -187,7 +192,7 @@ const tile: EvaluateRule = (call) => {
   const x = input(call, 0);
   const repeats = ints(call, 1)!;
   const shape = x.shape.map((d, axis) => d * repeats[axis]!);
-  newData(x.dtype, shape);
+  checkShape(shape);
   const strides = stridesOf(x.shape);
   const positions = new Int32Array(elementCount(shape));
   eachIndex(shape, (index, flat) => {
@@ -259,7 +264,7 @@ const range: EvaluateRule = (call) => {
   const [start, limit, step] = [input(call, 0), input(call, 1), input(call, 2)];
   const [a, b, c] = [start, limit, step].map((x) => Number(x.data[0])) as [number, number, number];
   const count = Math.max(0, Math.ceil((b - a) / c));
-  newData(start.dtype, [count]);
+  checkShape([count]);
   return [
     nd(
       start.dtype,

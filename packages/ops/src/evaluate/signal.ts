@@ -1,6 +1,6 @@
 import { intAttribute } from "@pare/core";
 import { dtypeOfCode } from "../dtype-codes.ts";
-import { limitWork, nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
+import { nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, input, int } from "./rule.ts";
 
 type Complex = readonly [re: number, im: number];
@@ -41,7 +41,7 @@ const dft: EvaluateRule = (call) => {
   const shape = [...x.shape.slice(0, -1).map((d, k) => (k === axis ? count : d)), outParts];
   const data = newData("float64", shape) as Float64Array;
   const values = numbersOf(x);
-  limitWork((values.length / size) * count * Math.min(length, size) * 64, "DFT");
+  call.budget.spend((values.length / size) * count * Math.min(length, size) * 64);
   // Places, not numbers: of an axis, `step` places of `parts` numbers apart.
   const step = stridesOf(x.shape)[axis]! / parts;
   for (let row = 0; row < values.length / parts / size; row++) {
@@ -72,7 +72,7 @@ const stft: EvaluateRule = (call) => {
   const values = numbersOf(x);
   const shape = [batch, frames, count, 2];
   const data = newData("float64", shape) as Float64Array;
-  limitWork(batch * frames * count * length * 64, "STFT");
+  call.budget.spend(batch * frames * count * length * 64);
   for (let b = 0, at = 0; b < batch; b++)
     for (let f = 0; f < frames; f++) {
       const samples = Array.from({ length }, (_, i): Complex => {
@@ -123,8 +123,9 @@ const melWeights: EvaluateRule = (call) => {
   for (let b = 0; b < bins; b++) {
     const [left, centre, right] = edge.slice(b, b + 3) as [number, number, number];
     if (centre === left) set(centre, b, 1);
-    for (let j = left; j <= Math.min(centre, rows) && centre > left; j++) set(j, b, (j - left) / (centre - left));
-    for (let j = centre; j < Math.min(right, rows); j++) set(j, b, (right - j) / (right - centre));
+    for (let j = Math.max(0, left); j <= Math.min(centre, rows) && centre > left; j++)
+      set(j, b, (j - left) / (centre - left));
+    for (let j = Math.max(0, centre); j < Math.min(right, rows); j++) set(j, b, (right - j) / (right - centre));
   }
   return [{ ...out, dtype: dtypeOfCode(intAttribute(call.node, "output_datatype", 1)) }];
 };

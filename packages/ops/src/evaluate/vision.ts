@@ -1,6 +1,6 @@
 import { elementCount, failure } from "@pare/core";
 import { roundEven } from "../numeric/formats.ts";
-import { eachIndex, limitWork, newData, numbersOf, stridesOf } from "./array.ts";
+import { eachIndex, newData, numbersOf, stridesOf } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, float, input, int, intList, ints, text } from "./rule.ts";
 
 /** Folds a coordinate back into [low, high] at its ends. */
@@ -34,6 +34,7 @@ const gridSample: EvaluateRule = (call) => {
   const steps = stridesOf(spatial);
   const [image, places] = [numbersOf(x), numbersOf(grid)];
   const shape = [batch, channels, ...out];
+  call.budget.spend(batch * outArea * (mode === "cubic" ? 4 : 2) ** rank * (32 + channels));
   const data = newData("float64", shape) as Float64Array;
   /** The pixel that stands for one along an axis; -1 where there is none. */
   const pixel = (i: number, size: number): number => {
@@ -130,7 +131,7 @@ const roiAlign: EvaluateRule = (call) => {
     const [w, h] = [size(left, edge(2)) / columns, size(top, edge(3)) / rows];
     const [ny, nx] = ratio > 0 ? [ratio, ratio] : [Math.max(0, Math.ceil(h)), Math.max(0, Math.ceil(w))];
     const plane = (which[r!]! * channels + c!) * height * width;
-    limitWork(elementCount(shape) * (1 + ny) * (1 + nx) * 1024, "RoiAlign");
+    call.budget.spend(64 * (1 + ny) * (1 + nx));
     let total = 0;
     let largest = Number.NEGATIVE_INFINITY;
     for (let sy = 0; sy < ny; sy++)
@@ -175,20 +176,25 @@ const nonMaxSuppression: EvaluateRule = (call) => {
     return both === 0 ? 0 : both / (area(p) + area(q) - both);
   };
   const rows: number[] = [];
-  for (let n = 0; n < batch; n++)
+  for (let n = 0; n < batch; n++) {
+    call.budget.spend(64 * count);
+    const all = Array.from({ length: count }, (_, i) => box(n, i));
     for (let c = 0; c < classes; c++) {
       const score = (i: number) => Number(scores.data[(n * classes + c) * count + i]);
       const order = Array.from({ length: count }, (_, i) => i)
         .filter((i) => score(i) > least)
         .sort((a, b) => score(b) - score(a) || a - b);
       const taken: number[] = [];
+      call.budget.spend(64 * count);
       for (const i of order) {
+        call.budget.spend(64 * (1 + taken.length));
         if (taken.length >= most) break;
-        if (taken.some((t) => iou(box(n, t), box(n, i)) > overlap)) continue;
+        if (taken.some((t) => iou(all[t]!, all[i]!) > overlap)) continue;
         taken.push(i);
         rows.push(n, c, i);
       }
     }
+  }
   return [{ dtype: "int64", shape: [rows.length / 3, 3], data: BigInt64Array.from(rows, BigInt) }];
 };
 
@@ -206,6 +212,7 @@ const deformConv: EvaluateRule = (call) => {
   const [, , rows, columns] = offset.shape as [number, number, number, number];
   const [image, taps] = [numbersOf(x), kh * kw];
   const shape = [batch, filters, rows, columns];
+  call.budget.spend(32 * elementCount(shape) * depth * taps);
   const data = newData("float64", shape) as Float64Array;
   eachIndex(shape, ([n, f, i, j], flat) => {
     let sum = bias ? Number(bias.data[f!]) : 0;
@@ -251,6 +258,7 @@ const maxRoiPool: EvaluateRule = (call) => {
     const [y0, y1] = cell(edge(2), edge(4), i!, rows, height);
     const [x0, x1] = cell(edge(1), edge(3), j!, columns, width);
     const plane = (Number(rois.data[r! * 5]) * channels + c!) * height * width;
+    call.budget.spend(8 * Math.max(0, y1 - y0) * Math.max(0, x1 - x0));
     let best = y1 <= y0 || x1 <= x0 ? 0 : Number.NEGATIVE_INFINITY;
     for (let y = y0; y < y1; y++)
       for (let z = x0; z < x1; z++) best = Math.max(best, Number(x.data[plane + y * width + z]));
