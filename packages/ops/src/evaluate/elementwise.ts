@@ -115,7 +115,7 @@ export function erf(x: number): number {
 }
 
 export const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
-const softplus = (x: number) => Math.log1p(Math.exp(-Math.abs(x))) + Math.max(x, 0);
+export const softplus = (x: number) => Math.log1p(Math.exp(-Math.abs(x))) + Math.max(x, 0);
 
 const clip: EvaluateRule = (call) => {
   const x = input(call, 0);

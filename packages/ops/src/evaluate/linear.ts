@@ -190,7 +190,7 @@ const convTranspose: EvaluateRule = (call) => {
     if (wanted || auto.startsWith("SAME")) {
       const target = wanted?.[i] ?? size * strides[i]!;
       const total = Math.max(0, full - target);
-      begin.push(auto === "SAME_UPPER" || auto === "NOTSET" ? Math.floor(total / 2) : Math.ceil(total / 2));
+      begin.push(auto === "SAME_UPPER" ? Math.floor(total / 2) : Math.ceil(total / 2));
       return target;
     }
     begin.push(auto === "VALID" ? 0 : pads[i]!);

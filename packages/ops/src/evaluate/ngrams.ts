@@ -25,7 +25,7 @@ const tfIdf: EvaluateRule = (call) => {
   const [pool, indexes] = [intList(call, "pool_int64s"), intList(call, "ngram_indexes")];
   if (!pool || !indexes) throw failure("ops/attribute", "TfIdfVectorizer lacks its pool of integers");
   const columns = columnsOf(call, pool, indexes);
-  const width = Math.max(...indexes) + 1;
+  const width = indexes.reduce((a, b) => Math.max(a, b), 0) + 1;
   const size = x.shape.at(-1) ?? 1;
   const [least, most] = [int(call, "min_gram_length", 1), int(call, "max_gram_length", 1)];
   const skips = int(call, "max_skip_count", 0);

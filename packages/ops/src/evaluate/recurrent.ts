@@ -1,32 +1,46 @@
 import { attribute, failure } from "@pare/core";
 import { type Nd, newData, numbersOf } from "./array.ts";
+import { sigmoid, softplus } from "./elementwise.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, ints, text } from "./rule.ts";
 
-const functions: Readonly<Record<string, (x: number, alpha: number, beta: number) => number>> = {
-  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
-  tanh: Math.tanh,
-  relu: (x) => Math.max(0, x),
-  affine: (x, a, b) => a * x + b,
-  leakyrelu: (x, a) => (x < 0 ? a * x : x),
-  thresholdedrelu: (x, a) => (x >= a ? x : 0),
-  scaledtanh: (x, a, b) => a * Math.tanh(b * x),
-  hardsigmoid: (x, a, b) => Math.min(1, Math.max(0, a * x + b)),
-  elu: (x, a) => (x < 0 ? a * Math.expm1(x) : x),
-  softsign: (x) => x / (1 + Math.abs(x)),
-  softplus: (x) => Math.log1p(Math.exp(x)),
+/** An activation, and the values of its parameters where the node gives none: those of the operator of that name. */
+interface Activation {
+  readonly f: (x: number, alpha: number, beta: number) => number;
+  readonly alpha?: number;
+  readonly beta?: number;
+}
+
+const functions: Readonly<Record<string, Activation>> = {
+  sigmoid: { f: sigmoid },
+  tanh: { f: Math.tanh },
+  relu: { f: (x) => Math.max(0, x) },
+  affine: { f: (x, a, b) => a * x + b, alpha: 1, beta: 0 },
+  leakyrelu: { f: (x, a) => (x < 0 ? a * x : x), alpha: 0.01 },
+  thresholdedrelu: { f: (x, a) => (x >= a ? x : 0), alpha: 1 },
+  scaledtanh: { f: (x, a, b) => a * Math.tanh(b * x), alpha: 1, beta: 1 },
+  hardsigmoid: { f: (x, a, b) => Math.min(1, Math.max(0, a * x + b)), alpha: 0.2, beta: 0.5 },
+  elu: { f: (x, a) => (x < 0 ? a * Math.expm1(x) : x), alpha: 1 },
+  softsign: { f: (x) => x / (1 + Math.abs(x)) },
+  softplus: { f: softplus },
 };
 
-/** The activations of all directions, in order, clipped inputs first where the node says so. */
+/**
+ * The activations of all directions, in order, clipped inputs first where the node says so. The node lists parameters
+ * for those only that have them.
+ */
 function activations(call: Call, each: readonly string[], directions: number): ((x: number) => number)[] {
   const names = attribute(call.node, "activations", "strings") ?? Array.from({ length: directions }, () => each).flat();
-  const [alphas, betas] = [
-    attribute(call.node, "activation_alpha", "floats"),
-    attribute(call.node, "activation_beta", "floats"),
-  ];
+  const [alphas, betas] = ["activation_alpha", "activation_beta"].map((name) => [
+    ...(attribute(call.node, name, "floats") ?? []),
+  ]) as [number[], number[]];
   const clip = attribute(call.node, "clip", "float");
-  return names.map((name, i) => {
-    const f = functions[String(name).toLowerCase()]!;
-    const [a, b] = [alphas?.[i] ?? (String(name) === "HardSigmoid" ? 0.2 : 0.01), betas?.[i] ?? 0.5];
+  return names.map((name) => {
+    const key = String(name).toLowerCase();
+    if (!Object.hasOwn(functions, key))
+      throw failure("ops/attribute", `${call.node.op}: there is no activation ${name}`);
+    const { f, alpha, beta } = functions[key]!;
+    const a = (alpha === undefined ? undefined : alphas.shift()) ?? alpha ?? 0;
+    const b = (beta === undefined ? undefined : betas.shift()) ?? beta ?? 0;
     return (x) => f(clip === undefined ? x : Math.max(-clip, Math.min(clip, x)), a, b);
   });
 }

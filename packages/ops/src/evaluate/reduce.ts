@@ -1,3 +1,4 @@
+import { integerRange } from "../numeric/convert.ts";
 import {
   eachIndex,
   isWide,
@@ -58,6 +59,20 @@ const reduction =
     ];
   };
 
+/** The largest or smallest; of nothing it is the end of what the type holds. */
+const extreme =
+  (end: 0 | 1, f: (a: number, b: number) => number, wide: (a: bigint, b: bigint) => bigint): EvaluateRule =>
+  (call) => {
+    const { dtype } = input(call, 0);
+    const [low, high] = dtype === "bool" ? [0n, 1n] : (integerRange(dtype) ?? []);
+    const first = [low, high][end];
+    const start = first === undefined ? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY][end]! : Number(first);
+    return reduction(
+      (v) => v.reduce((a, b) => f(a, b), start),
+      (v) => v.reduce(wide, first!),
+    )(call);
+  };
+
 /** Without axes every element is reduced alone. */
 const noAxes = (x: Nd, f: (values: number[]) => number, wide?: (values: bigint[]) => bigint): Nd =>
   isWideData(x.data)
@@ -73,8 +88,9 @@ const noAxes = (x: Nd, f: (values: number[]) => number, wide?: (values: bigint[]
     : { ...x, data: x.data.map((v) => f([v])) };
 
 const sum = (values: readonly number[]) => values.reduce((s, v) => s + v, 0);
+const largest = (values: readonly number[]) => values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
 const logSumExp = (values: readonly number[]) => {
-  const top = Math.max(...values);
+  const top = largest(values);
   return Number.isFinite(top) ? top + Math.log(sum(values.map((v) => Math.exp(v - top)))) : top;
 };
 
@@ -123,7 +139,7 @@ const alongAxis =
   };
 
 export function softmaxRow(row: Float64Array): Float64Array {
-  const top = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const top = largest(Array.from(row));
   const powers = row.map((v) => Math.exp(v - top));
   const total = sum(Array.from(powers));
   return powers.map((p) => p / total);
@@ -156,14 +172,8 @@ const cumulative =
 export const reductions: EvaluateRules = {
   ReduceSum: reduction(sum, (v) => v.reduce((s, x) => s + x, 0n)),
   ReduceMean: reduction((v) => sum(v) / v.length),
-  ReduceMax: reduction(
-    (v) => Math.max(...v),
-    (v) => v.reduce((a, b) => (a > b ? a : b)),
-  ),
-  ReduceMin: reduction(
-    (v) => Math.min(...v),
-    (v) => v.reduce((a, b) => (a < b ? a : b)),
-  ),
+  ReduceMax: extreme(0, Math.max, (a, b) => (a > b ? a : b)),
+  ReduceMin: extreme(1, Math.min, (a, b) => (a < b ? a : b)),
   ReduceProd: reduction(
     (v) => v.reduce((p, x) => p * x, 1),
     (v) => v.reduce((p, x) => p * x, 1n),
@@ -187,7 +197,7 @@ export const reductions: EvaluateRules = {
     return row.map((v) => v - total);
   }),
   Hardmax: alongAxis(-1, (row) => {
-    const best = row.indexOf(Math.max(...row));
+    const best = row.indexOf(largest(Array.from(row)));
     return row.map((_, i) => Number(i === best));
   }),
   LpNormalization: alongAxis(-1, (row, call) => {

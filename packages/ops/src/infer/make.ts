@@ -68,13 +68,8 @@ export const makers: ShapeRules = {
     const oneSided = int(c, "onesided", 0) !== 0;
     const last = shape.length - 1;
     const parts = oneSided && inverse ? 1 : 2;
-    if (axis === undefined)
-      return [
-        replaced(
-          shape.map(() => null),
-          [last, parts],
-        ),
-      ];
+    // Without a length of its own and both sides, no axis changes.
+    if (axis === undefined) return [replaced(oneSided || isGiven(c, 1) ? shape.map(() => null) : shape, [last, parts])];
     const length = isGiven(c, 1)
       ? (valuesAt(c, 1)?.[0] ?? null)
       : oneSided && inverse

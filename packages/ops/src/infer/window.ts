@@ -48,11 +48,10 @@ const notNegative = (d: Dim): Dim => (typeof d === "number" && d < 0 ? null : d)
 function windows(input: Dim, w: Window, i: number): Dim {
   const stride = w.strides[i]!;
   if (w.autoPad.startsWith("SAME")) return ceilDiv(input, stride);
-  const valid = w.autoPad === "VALID";
-  const [begin, end] = valid ? [0, 0] : [w.pads[i]!, w.pads[i + w.strides.length]!];
+  const [begin, end] = w.autoPad === "VALID" ? [0, 0] : [w.pads[i]!, w.pads[i + w.strides.length]!];
   const size = reach(w, i);
   const room = sub(add(input, begin + end), size);
-  if (!w.ceil || valid) return notNegative(add(floorDiv(room, stride), 1));
+  if (!w.ceil) return notNegative(add(floorDiv(room, stride), 1));
   const count = add(ceilDiv(room, stride), 1);
   if (typeof size === "number" && end + stride - 1 < size) return notNegative(count);
   // The last window must start inside the input or the padding before it.
@@ -155,7 +154,10 @@ export const window: ShapeRules = {
   },
   AffineGrid(c) {
     const size = valuesAt(c, 1);
-    if (!size) return [unknown(typeof shapeAt(c, 1)?.[0] === "number" ? (shapeAt(c, 1)![0] as number) : undefined)];
+    if (!size) {
+      const [batch, rank] = shapeAt(c, 0) ?? [];
+      return [typeof rank === "number" && rank <= 3 ? [batch!, ...unknown(rank)!, rank] : undefined];
+    }
     return [[size[0] ?? null, ...size.slice(2), size.length - 2]];
   },
   Upsample: (c) => [scaled(shapeAt(c, 0), numbersAt(c, 1))],
