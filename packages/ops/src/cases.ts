@@ -11,7 +11,8 @@ import { scatterCases } from "./cases/scatter.ts";
 import { shapeCases } from "./cases/shape.ts";
 import { signalCases } from "./cases/signal.ts";
 
-export { caseOf, type OperatorCase } from "./cases/case.ts";
+export { caseOf, type ModelCase, modelCaseOf, modelOfCase, type OperatorCase } from "./cases/case.ts";
+export { graphCases } from "./cases/graphs.ts";
 
 /**
  * Operators on small inputs with what they give. The outputs come from the reference evaluator of onnx 1.22, seven digits

@@ -1,6 +1,6 @@
-import { attr, graph, IR_OPSET, model, node, type ResidentTensor, tensor, value } from "@pare/core";
+import { attr, graph, IR_OPSET, model, node, type ResidentTensor, tensor, value, viewOf } from "@pare/core";
 import { describe, expect, test } from "vitest";
-import { caseOf, operatorCases } from "./cases.ts";
+import { caseOf, graphCases, modelOfCase, operatorCases } from "./cases.ts";
 import { evaluate, evaluatedOperators, evaluateNode, evaluateValues } from "./evaluate.ts";
 import { numbersOf } from "./numeric.ts";
 import { checkNode, operatorNames } from "./schema.ts";
@@ -25,6 +25,14 @@ describe("evaluateNode", () => {
   test.each(operatorCases.map((c) => [c.name, c] as const))("%s", (_, c) => {
     const got = evaluateNode(c.node, c.inputs);
     for (const [i, expected] of c.outputs.entries()) expectClose(got?.[i], expected);
+  });
+
+  test("every operator has a case, but these", () => {
+    const cases = [...operatorCases.map(modelOfCase), ...graphCases];
+    const tried = new Set(cases.flatMap((c) => viewOf(c.model).graphs.flatMap((v) => v.graph.nodes.map((n) => n.op))));
+    expect(operatorNames().filter((op) => !tried.has(op))).toEqual(
+      operatorNames().filter((op) => !evaluatedOperators.has(op)),
+    );
   });
 
   test("the cases are what the schemas say", () => {
@@ -81,6 +89,11 @@ function pooling(size: number) {
 }
 
 describe("evaluate", () => {
+  test.each(graphCases.map((c) => [c.name, c] as const))("%s", async (_, c) => {
+    const got = await evaluate(c.model, c.inputs);
+    for (const [name, expected] of Object.entries(c.outputs)) expectClose(got[name], expected);
+  });
+
   const float = (name: string, shape: (number | string)[] = []) => value(name, "float32", shape);
   const scalar = (x: number) => tensor("float32", [], [x]);
 

@@ -1,4 +1,16 @@
-import { type Attribute, type Node, node, type ResidentTensor, tensor } from "@pare/core";
+import {
+  type Attribute,
+  graph,
+  type Model,
+  model,
+  type Node,
+  node,
+  type ResidentTensor,
+  tensor,
+  type ValueInfo,
+  type Values,
+  value,
+} from "@pare/core";
 
 /** An operator on given inputs, and what it gives: for evaluation, runtimes and exporters alike. */
 export interface OperatorCase {
@@ -10,6 +22,41 @@ export interface OperatorCase {
   readonly inputs: readonly (ResidentTensor | undefined)[];
   readonly outputs: readonly ResidentTensor[];
 }
+
+/** A model on given inputs, and what it gives. */
+export interface ModelCase {
+  readonly name: string;
+  readonly model: Model;
+  readonly inputs: Values;
+  readonly outputs: Values;
+}
+
+const typed = (name: string, t: ResidentTensor): ValueInfo => value(name, t.dtype, t.shape);
+const named = (tensors: readonly (ResidentTensor | undefined)[], letter: string): Values =>
+  Object.fromEntries(tensors.flatMap((t, i) => (t ? [[`${letter}${i}`, t]] : [])));
+
+/** A case of several nodes: they read `x0`, `x1`, … and what is in `weights`, and write `y0`, `y1`, … */
+export function modelCaseOf(
+  name: string,
+  nodes: readonly Node[],
+  inputs: readonly (ResidentTensor | undefined)[],
+  outputs: readonly ResidentTensor[],
+  weights: Readonly<Record<string, ResidentTensor>> = {},
+): ModelCase {
+  const [given, expected] = [named(inputs, "x"), named(outputs, "y")];
+  const main = graph({
+    name: "case",
+    inputs: Object.entries(given).map(([key, t]) => typed(key, t)),
+    weights: new Map(Object.entries(weights)),
+    nodes,
+    outputs: Object.entries(expected).map(([key, t]) => typed(key, t)),
+  });
+  return { name, model: model(main), inputs: given, outputs: expected };
+}
+
+/** The case of an operator as a model of one node. */
+export const modelOfCase = ({ name, node, inputs, outputs }: OperatorCase): ModelCase =>
+  modelCaseOf(name, [node], inputs, outputs);
 
 /** A case of an operator of the standard domain. */
 export const caseOf = (

@@ -1,5 +1,5 @@
 import { attr } from "@pare/core";
-import { bool, caseOf, f32, i64, type OperatorCase } from "./case.ts";
+import { bool, caseOf, f32, i32, i64, type OperatorCase } from "./case.ts";
 
 export const scatterCases: readonly OperatorCase[] = [
   caseOf(
@@ -87,5 +87,20 @@ export const scatterCases: readonly OperatorCase[] = [
         [-0.625, 0.375, 0.625, 0, -0.25, -1.5, -0.75, -0.875, -1.25, 0.375, -0.625, -2, 0.75, -0.125, 1.25, 0.375],
       ),
     ],
+  ),
+  caseOf(
+    "TfIdfVectorizer",
+    {
+      mode: attr.string("TFIDF"),
+      min_gram_length: attr.int(1),
+      max_gram_length: attr.int(2),
+      max_skip_count: attr.int(1),
+      ngram_counts: attr.ints([0, 3]),
+      ngram_indexes: attr.ints([0, 1, 2, 3, 4, 5]),
+      pool_int64s: attr.ints([2, 3, 5, 5, 6, 7, 8, 6, 7]),
+      weights: attr.floats([1, 2, 0.5, 1, 3, 1]),
+    },
+    [i32([2, 6], [1, 1, 3, 3, 3, 7, 8, 6, 7, 5, 6, 8])],
+    [f32([2, 6], [0, 6, 0, 0, 0, 0, 0, 0, 0.5, 1, 0, 1])],
   ),
 ];

@@ -1,5 +1,5 @@
 import { attr } from "@pare/core";
-import { caseOf, f32, i64, type OperatorCase } from "./case.ts";
+import { bool, caseOf, f32, i64, type OperatorCase } from "./case.ts";
 
 export const shapeCases: readonly OperatorCase[] = [
   caseOf(
@@ -223,5 +223,11 @@ export const shapeCases: readonly OperatorCase[] = [
     {},
     [f32([3, 2], [-0.25, 0.5, 0.75, -1.125, -0.25, 0.875]), i64([2], [3, 2])],
     [f32([3, 2], [-0.25, -1.125, 0.75, 0.5, -0.25, 0.875])],
+  ),
+  caseOf(
+    "Dropout",
+    {},
+    [f32([2, 2], [0, 0.25, -0.25, -0.875])],
+    [f32([2, 2], [0, 0.25, -0.25, -0.875]), bool([2, 2], [1, 1, 1, 1])],
   ),
 ];
