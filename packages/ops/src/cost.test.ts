@@ -1,42 +1,9 @@
-import { attr, graph, lazyTensor, model, type Node, node, type Tensor, tensor, value } from "@pare/core";
+import { attr, graph, model, type Node, node, type Tensor, tensor, value } from "@pare/core";
 import { expect, test } from "vitest";
+import { macRules } from "./cost/macs.ts";
 import { costOf } from "./cost.ts";
-
-const weight = (...shape: number[]): Tensor =>
-  lazyTensor({ dtype: "float32", shape, read: () => Promise.reject(new Error("weights need not be read")) });
-
-/** VGG-16 as published (Simonyan and Zisserman 2014, configuration D). */
-function vgg16(batch: number | string) {
-  const nodes: Node[] = [];
-  const weights = new Map<string, Tensor>();
-  let [last, channels] = ["image", 3];
-  const layer = (made: Node) => {
-    nodes.push(made);
-    last = made.outputs[0]!;
-  };
-  for (const [i, width] of [64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0].entries()) {
-    if (width === 0) {
-      layer(node("MaxPool", [last], [`p${i}`], { kernel_shape: attr.ints([2, 2]), strides: attr.ints([2, 2]) }));
-      continue;
-    }
-    weights.set(`w${i}`, weight(width, channels, 3, 3)).set(`b${i}`, weight(width));
-    layer(node("Conv", [last, `w${i}`, `b${i}`], [`c${i}`], { pads: attr.ints([1, 1, 1, 1]) }));
-    layer(node("Relu", [last], [`r${i}`]));
-    channels = width;
-  }
-  layer(node("Flatten", [last], ["flat"]));
-  for (const [i, [from, to]] of [
-    [25088, 4096],
-    [4096, 4096],
-    [4096, 1000],
-  ].entries()) {
-    weights.set(`fw${i}`, weight(to!, from!)).set(`fb${i}`, weight(to!));
-    layer(node("Gemm", [last, `fw${i}`, `fb${i}`], [`f${i}`], { transB: attr.int(1) }));
-  }
-  return model(
-    graph({ inputs: [value("image", "float32", [batch, 3, 224, 224])], nodes, weights, outputs: [{ name: last }] }),
-  );
-}
+import { operatorNames } from "./schema.ts";
+import { mobilenetV2, resnet50, vgg16, weight } from "./test/networks.ts";
 
 test("VGG-16 costs what its authors and torchvision say", () => {
   const cost = costOf(vgg16(1));
@@ -46,6 +13,16 @@ test("VGG-16 costs what its authors and torchvision say", () => {
   expect(cost.unknown).toEqual([]);
   expect(cost.nodes).toHaveLength(16);
   expect(cost.nodes[0]!.macs).toBe(224 * 224 * 64 * 64 * 9);
+});
+
+/** The multiply-accumulates that torchvision publishes with its weights, in millions. */
+test.each([
+  ["MobileNetV2", mobilenetV2(), 301],
+  ["ResNet-50", resnet50(), 4089],
+])("%s costs what torchvision says", (_, m, millions) => {
+  const cost = costOf(m);
+  expect(Math.round(cost.macs / 1e6)).toBe(millions);
+  expect(cost.unknown).toEqual([]);
 });
 
 test("free dimensions leave the cost unknown until they are given", () => {
@@ -81,7 +58,33 @@ test("each operator by its formula", () => {
   const heads = { q_num_heads: attr.int(4), kv_num_heads: attr.int(2) };
   const attention = node("Attention", ["q", "k", "v"], ["y"], heads);
   expect(macsOf(attention, { q: [2, 10, 32], k: [2, 12, 16], v: [2, 12, 16] })).toBe(2 * 4 * 10 * 12 * (8 + 8));
+  const cached = node("Attention", ["q", "k", "v", "", "pk", "pv"], ["y", "nk", "nv"]);
+  const head = (positions: number, features: number) => [2, 4, positions, features];
+  expect(macsOf(cached, { q: head(3, 8), k: head(5, 8), v: head(5, 6), pk: head(7, 8), pv: head(7, 6) })).toBe(
+    2 * 4 * 3 * (5 + 7) * (8 + 6),
+  );
+  const gru = node("GRU", ["x", "w", "r"], ["y"], { hidden_size: attr.int(7) });
+  expect(macsOf(gru, { x: [10, 2, 5], w: [1, 21, 5], r: [1, 21, 7] })).toBe(10 * 2 * 3 * 7 * (5 + 7));
+  const rnn = node("RNN", ["x", "w", "r"], ["y"], { hidden_size: attr.int(7) });
+  expect(macsOf(rnn, { x: [10, 2, 5], w: [1, 7, 5], r: [1, 7, 7] })).toBe(10 * 2 * 7 * (5 + 7));
+  const gemm = node("Gemm", ["a", "b"], ["y"], { transA: attr.int(1) });
+  expect(macsOf(gemm, { a: [5, 4], b: [5, 6] })).toBe(4 * 5 * 6);
+  const volume = node("Conv", ["x", "w"], ["y"]);
+  expect(macsOf(volume, { x: [1, 2, 4, 5, 6], w: [3, 2, 2, 2, 2] })).toBe(3 * (3 * 4 * 5) * (2 * 8));
+  const codes = node("QLinearConv", ["x", "s", "z", "w", "s", "z", "s", "z"], ["y"]);
+  expect(macsOf(codes, { x: [1, 2, 5, 5], s: [], z: [], w: [3, 2, 3, 3] })).toBe(3 * 9 * (2 * 9));
+  const linear = node("LinearAttention", ["q", "k", "v", "s"], ["y", "t"], {
+    ...{ q_num_heads: attr.int(4), kv_num_heads: attr.int(2), update_rule: attr.string("delta") },
+  });
+  expect(macsOf(linear, { q: [2, 10, 32], k: [2, 10, 16], v: [2, 10, 12], s: [2, 2, 8, 6] })).toBe(
+    2 * 10 * (4 + 2 * 2) * 8 * 6,
+  );
   expect(macsOf(node("Add", ["a", "b"], ["y"]), { a: [3], b: [3] })).toBe(0);
+});
+
+test("what multiplies and accumulates are operators of the standard", () => {
+  const names = new Set(operatorNames());
+  expect([...macRules.keys()].filter((op) => !names.has(op))).toEqual([]);
 });
 
 test("loops count their turns, branches the costlier one", () => {
@@ -115,6 +118,13 @@ test("loops count their turns, branches the costlier one", () => {
     ["MatMul", 320],
     ["MatMul", 0],
   ]);
+  const whileTrue = model({
+    ...main,
+    weights: new Map([...main.weights, ["true", tensor("bool", [], [1])]]),
+    nodes: [node("Loop", ["five", "true", "x"], ["a"], { body: attr.graph(body) })],
+    outputs: [{ name: "a" }],
+  });
+  expect(costOf(whileTrue)).toMatchObject({ macs: 5 * 64, unknown: [] });
   const endless = model({
     ...main,
     nodes: [node("Loop", ["n", "", "x"], ["a"], { body: attr.graph(body) }, { name: "L" })],

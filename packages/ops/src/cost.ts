@@ -11,6 +11,7 @@ import {
   labelOf,
   type Model,
   type Node,
+  operatorOf,
   subgraphsOf,
   type Tensor,
   viewOf,
@@ -55,6 +56,7 @@ export function costOf(model: Model, options: CostOptions = {}): Cost {
   const index = viewOf(model);
   const views = new Map(index.graphs.map((v) => [v.graph, v]));
   const unknown = new Set<string>();
+  const functions = new Map(model.functions.map((f) => [operatorOf({ domain: f.domain, op: f.name }), f.body]));
   const known = new Map<Graph, Totals>();
   const open = new Set<Graph>();
 
@@ -72,7 +74,7 @@ export function costOf(model: Model, options: CostOptions = {}): Cost {
   };
 
   const addNode = (n: Node, view: GraphView, totals: Totals) => {
-    const body = model.functions.find((f) => f.domain === n.domain && f.name === n.op)?.body;
+    const body = functions.get(operatorOf(n));
     if (body) return merge(totals, totalsOf(body), 1);
     if (n.domain !== "") return;
     const rule = macRules.get(n.op);
@@ -120,10 +122,13 @@ function numericShape(types: Types, view: GraphView, name: string): readonly num
   return shape?.every((d) => typeof d === "number") ? (shape as readonly number[]) : undefined;
 }
 
-/** How often the body of a loop runs. */
+/** How often the body of a loop runs at most: that it ends itself before is not looked for. */
 function turnsOf(n: Node, view: GraphView, types: Types): Dim {
   const [first, condition] = n.inputs;
-  if (n.op === "Loop") return first && !condition ? (types.constantInts(view, first)?.[0] ?? null) : null;
+  if (n.op === "Loop") {
+    const goes = !condition || types.constantInts(view, condition)?.[0] === 1;
+    return first && goes ? (types.constantInts(view, first)?.[0] ?? null) : null;
+  }
   if (n.op !== "Scan") return null;
   const slices = Number(attribute(n, "num_scan_inputs", "int") ?? 1);
   const type = types.of(view, n.inputs[n.inputs.length - slices] ?? "");
