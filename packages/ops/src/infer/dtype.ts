@@ -3,7 +3,8 @@ import { dtypeOf } from "../dtype-codes.ts";
 import { matched } from "../schema/check.ts";
 import { declaredDType } from "../schema/declared.ts";
 import { type OperatorSchema, schemaOf } from "../schema/table.ts";
-import type { Fact } from "./rule.ts";
+
+type Known = { readonly dtype?: DType | undefined } | undefined;
 
 /** Operators whose element type no input shows: the attribute that names it, and the type where it is left out. */
 const named: ReadonlyMap<string, readonly [attribute: string, fallback: number | undefined]> = new Map([
@@ -20,7 +21,7 @@ const named: ReadonlyMap<string, readonly [attribute: string, fallback: number |
 const likeFirst = new Set(["Bernoulli", "EyeLike", "RandomNormalLike", "RandomUniformLike"]);
 
 /** The element types of a node's outputs: from its attributes, or from inputs of the same type by the operator's schema. */
-export function outputDTypes(n: Node, inputs: readonly (Fact | undefined)[], opset: number): (DType | undefined)[] {
+export function outputDTypes(n: Node, inputs: readonly Known[], opset: number): (DType | undefined)[] {
   const schema = schemaOf(n.op, opset);
   if (!schema) return [];
   const bound = new Map<string, DType>();
@@ -32,7 +33,7 @@ export function outputDTypes(n: Node, inputs: readonly (Fact | undefined)[], ops
   return n.outputs.map((_, i) => special(n, i, inputs) ?? bySchema(schema, i, bound));
 }
 
-function special(n: Node, index: number, inputs: readonly (Fact | undefined)[]): DType | undefined {
+function special(n: Node, index: number, inputs: readonly Known[]): DType | undefined {
   if (n.op === "LayerNormalization" && index > 0) return dtypeOf(Number(attribute(n, "stash_type", "int") ?? 1));
   // The state is kept in the type of the first one, or of the queries where there is none.
   if (n.op === "LinearAttention" && index === 1) return inputs[3]?.dtype ?? inputs[0]?.dtype;

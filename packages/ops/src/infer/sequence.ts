@@ -1,6 +1,18 @@
 import { attribute, type Dim, type ValueType } from "@pare/core";
 import { dtypeOf } from "../dtype-codes.ts";
-import { axisOf, type Call, type Fact, factOf, int, isGiven, join, replaced, typeOfFact, valuesAt } from "./rule.ts";
+import {
+  axisOf,
+  type Call,
+  type Fact,
+  factOf,
+  int,
+  isGiven,
+  join,
+  replaced,
+  shapeAt,
+  typeOfFact,
+  valuesAt,
+} from "./rule.ts";
 
 type FactRule = (call: Call) => readonly (Fact | undefined)[];
 
@@ -66,13 +78,17 @@ function splitPart(c: Call): Fact | undefined {
   const shape = input?.shape;
   const axis = shape && axisOf(int(c, "axis", 0), shape.length);
   if (axis === undefined) return input && { dtype: input.dtype };
-  const sizes = valuesAt(c, 1);
-  const size = sizes?.every((s) => s === sizes[0]) ? (sizes[0] ?? null) : null;
-  if (isGiven(c, 1))
-    return {
-      dtype: input!.dtype,
-      shape: replaced(shape!, [axis, sizes?.length === 1 && shape![axis] === null ? null : size]),
-    };
+  if (isGiven(c, 1)) return { dtype: input!.dtype, shape: replaced(shape!, [axis, partSize(c, shape![axis]!)]) };
   const keeps = int(c, "keepdims", 1) !== 0;
   return { dtype: input!.dtype, shape: keeps ? replaced(shape!, [axis, 1]) : shape!.filter((_, i) => i !== axis) };
+}
+
+/** The size that all parts have: of a scalar the last may be smaller, of a list they are as listed. */
+function partSize(c: Call, size: Dim): Dim {
+  const [sizes, rank] = [valuesAt(c, 1), shapeAt(c, 1)?.length];
+  const [first] = sizes ?? [];
+  if (first === undefined || rank === undefined) return null;
+  if (rank > 0) return sizes!.every((s) => s === first) ? first : null;
+  if (typeof size !== "number" || typeof first !== "number" || first <= 0) return null;
+  return size <= first ? size : size % first === 0 ? first : null;
 }
