@@ -21,7 +21,8 @@ export type { Histogram };
  *
  * Scalars: `absmax`, `min`, `max`. Ranges `[min, max]`: `min-max` of all samples, `average-min-max` the mean of each
  * sample's. `histogram`: `[width, counts…]`, see {@link histogramOf}. For each index of an axis, written after an at sign:
- * `channel-absmax@1`, `channel-mean@-1` (samples weigh the same); values whose rank is not known are left out of these.
+ * `channel-absmax@1`, `channel-mean@-1`; and `gram@1`, the mean of `x xT` of the vectors along it. Samples weigh the same in means;
+ * values whose rank (for `gram` whose length) is not known are left out of these.
  * @returns for each value a tensor under {@link statisticKey}
  * @throws PareError `ops/no-samples` when there is not one sample, `ops/statistic` for a statistic that is unknown
  */
@@ -66,14 +67,10 @@ function observe(model: Model, wishes: readonly Observation[]) {
     const view = e.view.main;
     const outputs: ValueInfo[] = [...view.graph.outputs];
     const constants = new Map<string, string>();
-    const constant = (name: string, numbers: readonly number[]) => {
+    const shared = (name: string, shape: readonly number[], numbers: readonly number[]) => {
       const known = constants.get(name);
       if (known !== undefined) return known;
-      const made = e.addWeight(
-        view,
-        e.fresh(`observe_${name}`),
-        tensor("int64", [numbers.length], numbers.map(BigInt)),
-      );
+      const made = e.addWeight(view, e.fresh(`observe_${name}`), tensor("int64", shape, numbers.map(BigInt)));
       constants.set(name, made);
       return made;
     };
@@ -88,7 +85,13 @@ function observe(model: Model, wishes: readonly Observation[]) {
         const key = statisticKey(statistic, v);
         if (wanted.has(key)) continue;
         const type = types.of(view, v);
-        const place: Place = { e, view, constant, shape: type?.kind === "tensor" ? type.shape : undefined };
+        const place: Place = {
+          e,
+          view,
+          constant: (name, numbers) => shared(name, [numbers.length], numbers),
+          scalar: (name, number) => shared(name, [], [number]),
+          shape: type?.kind === "tensor" ? type.shape : undefined,
+        };
         const made = found.reduce(v, place, Number(axis));
         if (typeof made === "string") continue;
         wanted.set(key, { values: made, total: found.start() });
@@ -104,8 +107,8 @@ function observe(model: Model, wishes: readonly Observation[]) {
 export const statisticKey = (statistic: string, value: string): string => `${statistic}:${value}`;
 
 /**
- * The histogram that {@link gather} gathered: counts of a spread of numbers from each sample (up to 16,384 of each value)
- * and of both ends of its range.
+ * The histogram that {@link gather} gathered: counts of a spread of numbers from each sample (about 16,384 of each value, all
+ * of small ones) and of both ends of its range.
  */
 export function histogramOf(statistics: Statistics, value: string): Histogram | undefined {
   const t = statistics.get(statisticKey("histogram", value));

@@ -1,4 +1,5 @@
 import { attr, type Dim, dataOf, type Edit, type GraphView, node, type ResidentTensor, tensor } from "@pare/core";
+import { codeOf } from "../dtype-codes.ts";
 import { addNumbers, histogram } from "./histogram.ts";
 
 /** Where a statistic is computed: nodes are added to `view`, and constants that several statistics share. */
@@ -6,6 +7,7 @@ export interface Place {
   readonly e: Edit;
   readonly view: GraphView;
   readonly constant: (name: string, numbers: readonly number[]) => string;
+  readonly scalar: (name: string, number: number) => string;
   /** Shape of the value, as far as it is known. */
   readonly shape: readonly Dim[] | undefined;
 }
@@ -57,7 +59,8 @@ function elementwise(parts: number, join: (before: number, now: number, samples:
   let samples = 0;
   return {
     add(tensors) {
-      const numbers = tensors.slice(0, parts).flatMap((t) => [...dataOf(t as ResidentTensor<"float32">)]);
+      const data = tensors.slice(0, parts).map((t) => dataOf(t as ResidentTensor<"float32">) as Float32Array);
+      const numbers = data.length === 1 ? data[0]! : Float32Array.from(data.flatMap((d) => [...d]));
       samples++;
       total = total
         ? total.map((before, i) => join(before, numbers[i] ?? Number.NaN, samples))
@@ -127,6 +130,25 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
     },
   ],
   [
+    "gram",
+    {
+      /** Of the vectors along an axis: the mean of `x xT`. */
+      reduce(v, place, axis) {
+        const rank = place.shape?.length;
+        const length = place.shape?.at(axis);
+        if (rank === undefined || typeof length !== "number") return unknownAxis;
+        const kept = axis < 0 ? axis + rank : axis;
+        const order = [...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== kept), kept];
+        const last = order.every((d, i) => d === i) ? v : add(place, "Transpose", [v], { perm: attr.ints(order) });
+        const rows = add(place, "Reshape", [last, place.constant(`rows_${length}`, [-1, length])]);
+        const count = add(place, "Gather", [add(place, "Shape", [rows]), place.scalar("first", 0)]);
+        const sum = add(place, "MatMul", [add(place, "Transpose", [rows], { perm: attr.ints([1, 0]) }), rows]);
+        return [add(place, "Div", [sum, add(place, "Cast", [count], { to: attr.int(codeOf("float32")) })])];
+      },
+      start: () => elementwise(1, mean),
+    },
+  ],
+  [
     "histogram",
     {
       /** Every n-th number, n odd so that it does not always meet the same channel. */
@@ -139,13 +161,16 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
         const flat = add(place, "Reshape", [v, place.constant("flat", [-1])]);
         const zero = place.constant("zero", [0]);
         const ends = [add(place, "ReduceMin", [v], whole), add(place, "ReduceMax", [v], whole)];
-        return [add(place, "Slice", [flat, zero, count, zero, steps]), ...ends];
+        const step = add(place, "Cast", [steps], { to: attr.int(codeOf("float32")) });
+        return [add(place, "Slice", [flat, zero, count, zero, steps]), step, ...ends];
       },
       start() {
         const h = histogram();
         return {
-          add(parts) {
-            for (const t of parts) addNumbers(h, dataOf(t as ResidentTensor<"float32">));
+          add([numbers, step, ...ends]) {
+            // Where every number was taken, the ends are among them.
+            const all = dataOf(step as ResidentTensor<"float32">)[0] === 1;
+            for (const t of all ? [numbers] : [numbers, ...ends]) addNumbers(h, dataOf(t as ResidentTensor<"float32">));
           },
           result: () => tensor("float64", [2 + h.counts.length], Float64Array.of(h.width, h.zeros, ...h.counts)),
         };
