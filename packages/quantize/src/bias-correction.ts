@@ -19,7 +19,8 @@ import { inferTypes } from "@pare/ops/infer";
 import { statisticKey } from "@pare/ops/observe";
 import { type ChannelOperator, channelOperators } from "./channels.ts";
 import { encoded } from "./codes.ts";
-import { planned, quantizationOptions, weightGranularity } from "./int8-options.ts";
+import { gramOf, matrixOperators } from "./gptq-layers.ts";
+import { codeLimits, planned, quantizationOptions, roundingOf, weightGranularity } from "./int8-options.ts";
 
 /**
  * Moves into the biases what rounding the weights will shift, on average over the samples, in what each layer gives: the mean
@@ -32,18 +33,25 @@ export const biasCorrection = definePass({
   needs: ["target", "runtime", "samples"],
   reads: "weights",
   options: quantizationOptions,
-  observe: (model, options, host) =>
-    found(model, planned(model, options, host).groups).map((o) => ({
-      values: [o.reads],
-      statistic: statisticFor(o),
-    })),
+  observe(model, options, host) {
+    const meant = new Set(planned(model, options, host).groups.map((g) => g.node));
+    const means = found(model, meant).map((o) => ({ values: [o.reads], statistic: statisticFor(o) }));
+    const grams =
+      options.rounding === "gptq"
+        ? matrixOperators(model)
+            .filter((o) => meant.has(o.node))
+            .map(gramOf)
+        : [];
+    return [...means, ...grams];
+  },
   async run(model, options, ctx) {
     const { main } = viewOf(model);
     const { groups, scheme } = planned(model, options, ctx.host);
     const weights = new Map<string, Weight>();
     for (const w of weightsOf(viewOf(model))) if (w.view === main) weights.set(w.name, w);
     const shifts = new Map<ChannelOperator, Float64Array>();
-    const operators = found(model, groups);
+    const operators = found(model, new Set(groups.map((g) => g.node)));
+    const matrices = new Set(matrixOperators(model).map((o) => o.node));
     for (const [i, o] of operators.entries()) {
       ctx.progress(i, operators.length);
       const means = ctx.statistics.get(statisticKey(statisticFor(o), o.reads));
@@ -57,7 +65,13 @@ export const biasCorrection = definePass({
           symmetric: scheme.weights.symmetric,
           granularity,
           bits,
-          balanced: granularity.kind === "channel",
+          rounding: roundingOf(
+            options.rounding,
+            matrices.has(o.node) ? o : undefined,
+            granularity,
+            ctx.statistics,
+            codeLimits(options, scheme),
+          ),
         });
         const mean = dataOf(means as ResidentTensor<"float32">) as Float32Array;
         shifts.set(o, await shiftOf(o, weight.tensor as Tensor<"float32">, made, mean, ctx.signal));
@@ -87,10 +101,8 @@ export const biasCorrection = definePass({
   },
 });
 
-const found = (model: Model, groups: readonly { readonly node: Node }[]): ChannelOperator[] => {
-  const meant = new Set(groups.map((g) => g.node));
-  return channelOperators(model, inferTypes(model)).filter((o) => meant.has(o.node));
-};
+const found = (model: Model, meant: ReadonlySet<Node>): ChannelOperator[] =>
+  channelOperators(model, inferTypes(model)).filter((o) => meant.has(o.node));
 
 const statisticFor = ({ node }: ChannelOperator): string =>
   node.op.startsWith("Conv") ? "channel-mean@1" : "channel-mean@-1";

@@ -77,7 +77,8 @@ export function channelSets(model: Model, types: Types): ChannelSet[] {
 
   for (const node of main.graph.nodes) {
     const operator = channelOperator(model, node, shapeOf);
-    if (operator) {
+    // Channels of a product of more dimensions are its last axis, not axis 1.
+    if (operator && (operator.node.op !== "MatMul" || shapeOf(operator.reads)?.length === 2)) {
       operators.push(operator);
       continue;
     }
@@ -177,7 +178,7 @@ function channelOperator(
       : op === "ConvTranspose"
         ? transposedLayout(shape, intAttribute(node, "group", 1))
         : op === "MatMul"
-          ? shape.length === 2 && rank === 2
+          ? shape.length === 2 && rank !== undefined && rank >= 2
             ? matrixLayout(shape, false)
             : undefined
           : intAttribute(node, "transA", 0) === 0 && (bias === "" || main.constant(bias)!.shape.length === 1)

@@ -1,8 +1,18 @@
-import { computedTensor, type DType, deriveTensor, elementsOf, memo, type Tensor } from "@pare/core";
+import {
+  computedTensor,
+  type DType,
+  dataOf,
+  deriveTensor,
+  elementCount,
+  elementsOf,
+  memo,
+  resident,
+  type Tensor,
+} from "@pare/core";
 import { type CodeFormat, type Ranges, toCodes } from "@pare/ops/kernels";
 import { type Affine, affineOf, rangesOf } from "./affine.ts";
 import { balance } from "./balance.ts";
-import { type Granularity, layoutOf } from "./layout.ts";
+import { type Granularity, groupsOf, layoutOf } from "./layout.ts";
 
 /** A weight as integer codes and what decodes them, all computed when first read. */
 export interface EncodedWeight {
@@ -12,14 +22,22 @@ export interface EncodedWeight {
   readonly affine: (signal?: AbortSignal) => Promise<Affine>;
 }
 
+/**
+ * How codes are chosen: the nearest; the nearest but for a few, moved so that the rounding errors of a channel cancel; or all
+ * at once by what is known of the inputs.
+ */
+export type Rounding =
+  | "nearest"
+  | "balanced"
+  | { readonly key: string; readonly codes: (data: Float32Array, affine: Affine, groups: Int32Array) => Int8Array };
+
 export interface EncodeOptions {
   /** Name of the weight in messages. */
   readonly name: string;
   readonly format: CodeFormat;
   readonly granularity: Granularity;
   readonly symmetric: boolean;
-  /** Whether codes are moved so that the rounding errors of a channel cancel. */
-  readonly balanced: boolean;
+  readonly rounding: Rounding;
   /** Bits that are used of the format. */
   readonly bits?: number | undefined;
   /** Changes scales before anything is encoded, in place; `key` says how. */
@@ -30,7 +48,7 @@ export interface EncodeOptions {
 
 /** Derives codes, scales and zero points; the ranges are found when one of them is first read. */
 export function encoded(source: Tensor<"float32">, options: EncodeOptions): EncodedWeight {
-  const { name, format, granularity, symmetric, balanced, bits, adjust } = options;
+  const { name, format, granularity, symmetric, rounding, bits, adjust } = options;
   const layout = layoutOf(source.shape, granularity);
   const affine = memo(async (signal) => {
     const ranges = await rangesOf(layout, elementsOf(source, signal));
@@ -38,21 +56,35 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
     adjust?.scales(found.scale, ranges);
     return found;
   });
-  const key = `${format}@1:${JSON.stringify([granularity, symmetric, balanced, bits, adjust?.key])}`;
+  const how = typeof rounding === "string" ? rounding : rounding.key;
+  const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, bits, adjust?.key])}`;
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
   return {
     affine,
-    codes: deriveTensor(source, {
-      key,
-      dtype: format as DType,
-      prepare: (_, signal) => affine(signal),
-      map(data, a, start) {
-        const runs = layout.runs(start, data.length);
-        const pieces = toCodes(format, data, runs, a);
-        if (balanced) balance(pieces as Int8Array, data, runs, a);
-        return pieces;
-      },
-    }),
+    codes:
+      typeof rounding === "string"
+        ? deriveTensor(source, {
+            key,
+            dtype: format as DType,
+            prepare: (_, signal) => affine(signal),
+            map(data, a, start) {
+              const runs = layout.runs(start, data.length);
+              const pieces = toCodes(format, data, runs, a);
+              if (rounding === "balanced") balance(pieces as Int8Array, data, runs, a);
+              return pieces;
+            },
+          })
+        : computedTensor({
+            dtype: "int8",
+            shape: source.shape,
+            ...keyed("codes"),
+            compute: async (signal) =>
+              rounding.codes(
+                dataOf(await resident(source, signal)) as Float32Array,
+                await affine(signal),
+                groupsOf(layout, elementCount(source.shape)),
+              ),
+          }),
     scale: computedTensor({
       dtype: "float32",
       shape: layout.scaleShape,

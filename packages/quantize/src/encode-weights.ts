@@ -8,10 +8,11 @@ import {
   type ResidentTensor,
   type Tensor,
 } from "@pare/core";
-import { type EncodedWeight, type EncodeOptions, encoded } from "./codes.ts";
+import { type EncodedWeight, type EncodeOptions, encoded, type Rounding } from "./codes.ts";
 import type { Constants } from "./constants.ts";
 import { encodeWeight } from "./encode.ts";
 import { type QuantizationOptions, weightGranularity } from "./int8-options.ts";
+import type { Granularity } from "./layout.ts";
 import type { QuantizationPlan, QuantizedNode } from "./plan.ts";
 import { roundHalfEven, type ValueCodes } from "./value-codes.ts";
 
@@ -47,6 +48,7 @@ export function encodeWeights(
   codes: ReadonlyMap<string, ValueCodes>,
   options: QuantizationOptions,
   constants: Constants,
+  rounding: (groups: readonly QuantizedNode[], granularity: Granularity) => Rounding,
 ) {
   const inputScale = ({ reads }: QuantizedNode) =>
     codes.get(plan.values.get(reads[0]!.node.inputs[reads[0]!.index]!)!)!.scale;
@@ -77,7 +79,7 @@ export function encodeWeights(
       format: scheme.weights.dtype as "int8",
       granularity,
       symmetric: scheme.weights.symmetric,
-      balanced: granularity.kind === "channel",
+      rounding: rounding(groups, granularity),
       bits,
       ...(limits.length > 0 ? { adjust: roomForBias(limits) } : {}),
     });

@@ -12,6 +12,7 @@ export function insertCodes(
   scheme: QuantizationScheme,
   codes: ReadonlyMap<string, ValueCodes>,
   options: QuantizationOptions,
+  rounding: Parameters<typeof encodeWeights>[6],
 ): readonly QuantizedNode[] {
   const { main } = e.view;
   const { dtype } = scheme.activations;
@@ -69,7 +70,7 @@ export function insertCodes(
       last.outputs[0] = from;
     }
   }
-  const weights = encodeWeights(e, plan, scheme, codes, options, constants);
+  const weights = encodeWeights(e, plan, scheme, codes, options, constants, rounding);
   for (const group of plan.groups) {
     for (const { node, index } of group.reads) {
       const value = node.inputs[index]!;

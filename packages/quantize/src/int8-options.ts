@@ -1,7 +1,18 @@
-import { failure, type Host, type Model, type Node, type QuantizationScheme, type Weight } from "@pare/core";
+import {
+  failure,
+  type Host,
+  type Model,
+  type Node,
+  type QuantizationScheme,
+  type Statistics,
+  type Weight,
+} from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
 import { channelAxis, namePattern } from "@pare/ops/weights";
 import * as z from "zod";
+import type { ChannelOperator } from "./channels.ts";
+import type { Rounding } from "./codes.ts";
+import { gptqRounding } from "./gptq-layers.ts";
 import type { Granularity } from "./layout.ts";
 import { scopeOptions } from "./options.ts";
 import { namesOf, planQuantization, type QuantizationPlan } from "./plan.ts";
@@ -15,6 +26,12 @@ export const quantizationOptions = z.strictObject({
     .enum(["target", "channel", "tensor"])
     .default("target")
     .describe("what shares a scale of weights; by default as the target has it"),
+  rounding: z
+    .enum(["balanced", "nearest", "gptq"])
+    .default("balanced")
+    .describe(
+      "how weights are rounded: so that errors of a channel cancel, to the nearest, or by the inputs on the samples (GPTQ; 1x1 convolutions and matrix products, others balanced)",
+    ),
   reduceRange: z
     .boolean()
     .default(false)
@@ -44,6 +61,25 @@ export function planned(
   });
   return { ...plan, scheme };
 }
+
+/** How a weight is rounded; by its inputs where they were measured. */
+export function roundingOf(
+  rounding: QuantizationOptions["rounding"],
+  operator: ChannelOperator | undefined,
+  granularity: Granularity,
+  statistics: Statistics,
+  limits: { readonly min: number; readonly max: number },
+): Rounding {
+  const byInputs = rounding === "gptq" && operator ? gptqRounding(operator, statistics, limits) : undefined;
+  if (byInputs) return byInputs;
+  return rounding !== "nearest" && granularity.kind === "channel" ? "balanced" : "nearest";
+}
+
+/** Lowest and highest code of weights. */
+export const codeLimits = ({ reduceRange }: QuantizationOptions, { weights }: QuantizationScheme) => {
+  const bits = reduceRange ? 7 : (weights.bits ?? 8);
+  return { min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 };
+};
 
 /** What shares a scale in a weight, and how many bits are used. */
 export function weightGranularity(

@@ -1,8 +1,21 @@
-import { type Attribute, attr, byteLengthOf, definePass, edit, elementCount, node, PASS_API_VERSION } from "@pare/core";
+import {
+  type Attribute,
+  attr,
+  byteLengthOf,
+  definePass,
+  edit,
+  elementCount,
+  node,
+  PASS_API_VERSION,
+  type Statistics,
+} from "@pare/core";
+import { codeFormats } from "@pare/ops/kernels";
 import { type Candidate, channelAxis, reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
+import type { ChannelOperator } from "./channels.ts";
 import { encoded } from "./codes.ts";
 import { encodeWeight } from "./encode.ts";
+import { gptqRounding, gramOf, matrixOperators } from "./gptq-layers.ts";
 import { type Granularity, layoutOf } from "./layout.ts";
 import { scopeOptions } from "./options.ts";
 
@@ -18,20 +31,23 @@ export const int8Weights = definePass({
     granularity: z.enum(["tensor", "channel", "block"]).default("channel").describe("what shares a scale"),
     blockSize: z.int().min(8).max(65536).default(32).describe("elements of a block, for granularity block"),
     rounding: z
-      .enum(["auto", "balanced", "nearest"])
+      .enum(["auto", "balanced", "nearest", "gptq"])
       .default("auto")
       .describe(
-        "balanced moves a few codes by one, so that a channel's rounding errors cancel; auto does so up to 4 million elements",
+        "balanced moves a few codes by one, so that a channel's rounding errors cancel; auto does so up to 4 million elements; gptq rounds 1x1 convolutions and matrix products by their inputs on the samples, others as auto does",
       ),
     symmetric: z.boolean().default(true).describe("zero point 0; otherwise the whole range of each group is used"),
     ...scopeOptions,
   }),
+  observe: (model, { rounding }, host) =>
+    rounding === "gptq" && host.runtime && host.samples ? matrixOperators(model).map(gramOf) : [],
   run: (model, options, ctx) =>
     edit(model, (e) => {
+      const matrices = new Map(options.rounding === "gptq" ? matrixOperators(model).map((o) => [o.weight, o]) : []);
       for (const candidate of weightCandidates(model, options)) {
         ctx.signal.throwIfAborted();
         const { weight } = candidate;
-        const made = candidate.reason ?? encode(candidate, options);
+        const made = candidate.reason ?? encode(candidate, options, matrices.get(weight.name), ctx.statistics);
         if (typeof made === "string") ctx.skip(weight, made);
         else {
           encodeWeight(e, weight, made.tensors, (names) => [
@@ -51,8 +67,10 @@ function encode(
     granularity: Granularity["kind"];
     blockSize: number;
     symmetric: boolean;
-    rounding: "auto" | "balanced" | "nearest";
+    rounding: "auto" | "balanced" | "nearest" | "gptq";
   },
+  operator: ChannelOperator | undefined,
+  statistics: Statistics,
 ) {
   const { shape } = source;
   const operandAxis = (options.granularity === "block" ? reductionAxis : channelAxis)(
@@ -74,13 +92,14 @@ function encode(
     return `has ${count} elements in ${layout.groups} groups: codes and scales would not be smaller`;
 
   // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
-  const wanted = options.rounding === "balanced" || (options.rounding === "auto" && count <= BALANCED_ELEMENTS);
+  const sum = options.rounding === "balanced" || (options.rounding !== "nearest" && count <= BALANCED_ELEMENTS);
+  const byInputs = operator && gptqRounding(operator, statistics, codeFormats.int8);
   const { codes, scale, zeroPoint } = encoded(source, {
     name: weight.name,
     format: "int8",
     granularity,
     symmetric: options.symmetric,
-    balanced: wanted && granularity.kind === "channel",
+    rounding: byInputs ?? (sum && granularity.kind === "channel" ? "balanced" : "nearest"),
   });
   const attributes: Record<string, Attribute> =
     granularity.kind === "tensor"

@@ -1,6 +1,8 @@
-import { definePass, edit, PASS_API_VERSION, viewOf } from "@pare/core";
+import { definePass, edit, type Model, PASS_API_VERSION, viewOf } from "@pare/core";
+import { gramOf, matrixOperators } from "./gptq-layers.ts";
 import { insertCodes } from "./insert-codes.ts";
-import { planned, quantizationOptions } from "./int8-options.ts";
+import { codeLimits, planned, quantizationOptions, roundingOf } from "./int8-options.ts";
+import type { QuantizationPlan } from "./plan.ts";
 import { statisticOf } from "./ranges.ts";
 import { valueCodes } from "./value-codes.ts";
 
@@ -19,7 +21,8 @@ export const int8 = definePass({
     const plan = planned(model, options, host);
     const { main } = viewOf(model);
     const values = [...plan.values.keys()].filter((v) => !main.constant(v) && !plan.fixed.has(plan.values.get(v)!));
-    return [{ values, statistic: statisticOf(options.calibration) }];
+    const grams = options.rounding === "gptq" ? quantizedMatrices(model, plan).map(gramOf) : [];
+    return [{ values, statistic: statisticOf(options.calibration) }, ...grams];
   },
   run(model, options, ctx) {
     const { scheme, ...plan } = planned(model, options, ctx.host);
@@ -32,9 +35,19 @@ export const int8 = definePass({
           ctx.skip({ view, node }, "stands in a branch or function, where nothing is measured");
     if (plan.groups.length === 0) return model;
     const codes = valueCodes(model, plan, scheme.activations, ctx.statistics, options);
+    const operators = new Map(quantizedMatrices(model, plan).map((o) => [o.node, o]));
+    const limits = codeLimits(options, scheme);
     return edit(model, (e) => {
-      for (const group of insertCodes(e, plan, scheme, codes, options))
+      const inserted = insertCodes(e, plan, scheme, codes, options, (groups, granularity) =>
+        roundingOf(options.rounding, operators.get(groups[0]!.node), granularity, ctx.statistics, limits),
+      );
+      for (const group of inserted)
         ctx.done({ view: main, node: group.node }, { values: group.reads.length + Number(group.codes) });
     });
   },
 });
+
+function quantizedMatrices(model: Model, { groups }: QuantizationPlan) {
+  const meant = new Set(groups.map((g) => g.node));
+  return matrixOperators(model).filter((o) => meant.has(o.node));
+}

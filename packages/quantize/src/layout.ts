@@ -55,3 +55,15 @@ export function layoutOf(shape: readonly number[], g: Granularity): Layout {
     },
   };
 }
+
+/** The group of each of the first `count` elements. */
+export function groupsOf(layout: Layout, count: number): Int32Array {
+  const groups = new Int32Array(count);
+  layout.runs(
+    0,
+    count,
+  )((from, to, group, width, offset) => {
+    for (let i = from; i < to; i++) groups[i] = group + ((offset + i - from) % width);
+  });
+  return groups;
+}

@@ -81,7 +81,7 @@ type Cost = (h: Histogram, from: number, to: number, levels: number) => number;
 /** Steps in which each end is moved towards zero. */
 const STEPS = 64;
 
-/** Moves one end, then the other, to where the cost is least. */
+/** Moves both ends together, then one after the other, to where the cost is least. */
 function searchRange(h: Histogram, { levels, symmetric }: RangeOptions, cost: Cost): Range {
   const zero = h.counts.length / 2;
   let { first, last } = filled(h);
@@ -91,6 +91,10 @@ function searchRange(h: Histogram, { levels, symmetric }: RangeOptions, cost: Co
     return mirrored({ min: -best * h.width, max: best * h.width }, true);
   }
   const [low, high] = [zero - first, last - zero];
+  // Both ends together first: while one is far out, the other gains nothing by coming in.
+  const share = (bins: number, t: number) => Math.ceil((bins * t) / STEPS);
+  const together = least(STEPS, (t) => cost(h, zero - share(low, t), zero + share(high, t), levels));
+  [first, last] = [zero - share(low, together), zero + share(high, together)];
   for (let round = 0; round < 2; round++) {
     last = zero + least(high, (r) => cost(h, first, zero + r, levels));
     first = zero - least(low, (r) => cost(h, zero - r, last, levels));

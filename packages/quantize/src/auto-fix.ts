@@ -1,0 +1,296 @@
+import {
+  dataOf,
+  elementCount,
+  failure,
+  type Model,
+  type Pass,
+  type ResidentTensor,
+  type RunOptions,
+  type Runtime,
+  run,
+  type Samples,
+  type Statistics,
+  type Target,
+  takeSamples,
+  type Values,
+  viewOf,
+} from "@pare/core";
+import { gather } from "@pare/ops/observe";
+import { biasCorrection } from "./bias-correction.ts";
+import { equalize } from "./equalize.ts";
+import { float16 } from "./float16.ts";
+import { int8 } from "./int8.ts";
+import { planned, type QuantizationOptions, quantizationOptions } from "./int8-options.ts";
+import { int8Weights } from "./int8-weights.ts";
+import { answersOf, type Metric, mean, scoreOf, upperBound } from "./metric.ts";
+
+/** What a layer is stored and computed in, from the smallest on. */
+export type LayerFormat = "int8" | "int8 weights" | "int8 block weights" | "float16 weights";
+
+export interface AutoFixOptions<A = unknown> {
+  readonly target: Target;
+  readonly runtime: Runtime;
+  /** Samples that ranges are found on. */
+  readonly samples: Samples;
+  /** Samples that the search looks at. */
+  readonly guide: Samples;
+  readonly metric: Metric<A>;
+  /** Most that the metric may fall below the float model's, in percentage points. */
+  readonly maxDrop: number;
+  /** Answers to `guide`, in the metric's form, where they are known; by default the float model's. */
+  readonly references?: readonly A[];
+  /** Options of `int8`. */
+  readonly quantization?: Partial<QuantizationOptions>;
+  /** Most trials on the guide. Default 16. */
+  readonly budget?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (text: string, done: number, total: number) => void;
+}
+
+/** A layer and how much each format of it alone disturbs the outputs. */
+export interface Sensitivity {
+  /** The output of the layer's operator. */
+  readonly layer: string;
+  readonly op: string;
+  readonly weight: string;
+  /** SQNR in dB of the outputs when only this layer is computed in integers. */
+  readonly int8Db: number;
+  /** The same when only its weight is int8, with a scale for each channel, and for each block. */
+  readonly weightDb: number;
+  readonly blockDb: number;
+  /** Elements of the weight. */
+  readonly elements: number;
+}
+
+export interface Trial {
+  readonly formats: ReadonlyMap<string, LayerFormat>;
+  /** Mean drop of the metric, in percentage points. */
+  readonly drop: number;
+  /** What the drop is below with 95 % confidence, see {@link upperBound}. */
+  readonly bound: number;
+  /** How many samples of the guide were looked at: all, unless it was clear before that it is too far off. */
+  readonly samples: number;
+  readonly accepted: boolean;
+}
+
+export interface AutoFixResult {
+  readonly model: Model;
+  /** Of each layer by its output. */
+  readonly formats: ReadonlyMap<string, LayerFormat>;
+  /** The float model's score on the guide, in percent. */
+  readonly reference: number;
+  readonly sensitivity: readonly Sensitivity[];
+  /** In the order they were made. */
+  readonly trials: readonly Trial[];
+  /** Whether the result is within `maxDrop` on the guide. */
+  readonly within: boolean;
+}
+
+/** Samples that a layer's influence is measured on. */
+const SENSITIVITY_SAMPLES = 8;
+
+/**
+ * Finds which layers must not be computed in integers for a metric to stay within `maxDrop`. Every layer is measured
+ * alone. Then, by bisection with each trial measured on the guide: do the weights fit in int8 without integer activations?
+ * If not, the fewest of those that harm most for their bytes become float16. Last, the fewest layers are looked for that must compute in
+ * float32, in the order of the harm they do. A drop counts as much as it may be on other samples, with 95 % confidence.
+ * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, and what passes and the runtime throw
+ */
+export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Promise<AutoFixResult> {
+  const { target, runtime, samples, guide, metric, maxDrop, budget = 16, signal } = options;
+  const settings = quantizationOptions.parse({ rounding: "gptq", ...options.quantization });
+  const stop = signal ? { signal } : {};
+  const host = { target, runtime, samples, ...stop };
+  const { model: base } = await run(equalize(), source, host);
+  const { main } = viewOf(base);
+  const { groups } = planned(base, settings, host);
+  const layers = groups
+    .filter((g) => g.operator.role === "compute")
+    .map((g) => {
+      const weight = g.node.inputs[g.operator.weight ?? 1]!;
+      return {
+        layer: g.node.outputs[0]!,
+        op: g.node.op,
+        weight,
+        elements: elementCount(main.constant(weight)?.shape ?? []),
+      };
+    });
+  const wishes = [int8(settings), biasCorrection(settings)].flatMap((p) => p.observe!(base, host));
+  const statistics: Statistics = await gather(base, wishes, host, signal);
+  const known: RunOptions = { ...host, gather: async () => statistics };
+  const make = async (passes: readonly Pass[]) => (await run(passes, base, known)).model;
+
+  const few = takeSamples(samples, SENSITIVITY_SAMPLES);
+  const reference = await outputsOf(runtime, source, few, signal);
+  const sensitivity: Sensitivity[] = [];
+  for (const [i, { layer, op, weight, elements }] of layers.entries()) {
+    options.onProgress?.(`measuring ${layer}`, i, layers.length);
+    const alone = async (pass: Pass) => sqnr(reference, await outputsOf(runtime, await make([pass]), few, signal));
+    sensitivity.push({
+      layer,
+      op,
+      weight,
+      elements,
+      int8Db: await alone(int8({ ...settings, include: [layer] })),
+      weightDb: await alone(int8Weights({ include: [weight], rounding: settings.rounding })),
+      blockDb: await alone(int8Weights({ include: [weight], rounding: settings.rounding, ...blocks })),
+    });
+  }
+
+  const byHarm = sensitivity.toSorted((a, b) => a.int8Db - b.int8Db);
+  const moves = weightMoves(sensitivity);
+  const answers = await all(judged(runtime, source, metric, guide, signal));
+  if (answers.length === 0) throw failure("quantize/no-samples", "the guide has not one sample to judge by");
+  const references = options.references ?? answers;
+  const best = answers.map((a, i) => scoreOf(metric, a, references[i]!));
+  const trials: Trial[] = [];
+  const attempt = async (floats: number, raised: number) => {
+    const formats = new Map<string, LayerFormat>(layers.map((l) => [l.layer, "int8"]));
+    for (const { layer } of byHarm.slice(0, floats)) formats.set(layer, "int8 weights");
+    for (const { layer, format } of moves.slice(0, raised)) formats.set(layer, format);
+    options.onProgress?.(`trial ${trials.length + 1}`, trials.length, budget);
+    const model = await make(passesFor(formats, sensitivity, settings));
+    const drops: number[] = [];
+    // The rest of the guide is left out once it cannot help any more.
+    const hopeless = () =>
+      upperBound([...drops, ...new Array<number>(answers.length - drops.length).fill(0)]) > maxDrop;
+    for await (const answer of judged(runtime, model, metric, guide, signal)) {
+      const i = drops.length;
+      drops.push(best[i]! - scoreOf(metric, answer, references[i]!));
+      if (drops[i]! > 0 && hopeless()) break;
+    }
+    const accepted = drops.length === answers.length && upperBound(drops) <= maxDrop;
+    trials.push({ formats, drop: mean(drops), bound: upperBound(drops), samples: drops.length, accepted });
+    return { model, formats, accepted };
+  };
+  /** The least number from 1 to `most` that is accepted, where `most` is or is tried first. */
+  const least = async (most: number, at: (n: number) => ReturnType<typeof attempt>, known?: Attempt) => {
+    let found = known ?? (await at(most));
+    if (!found.accepted) return found;
+    for (let [low, high] = [0, most]; high - low > 1 && trials.length < budget; ) {
+      const middle = (low + high) >> 1;
+      const tried = await at(middle);
+      if (tried.accepted) [found, high] = [tried, middle];
+      else low = middle;
+    }
+    return found;
+  };
+  type Attempt = Awaited<ReturnType<typeof attempt>>;
+
+  const every = layers.length;
+  let result = await attempt(0, 0);
+  if (!result.accepted) {
+    // First no integer activations at all: that costs no bytes.
+    result = await attempt(every, 0);
+    let raised = 0;
+    if (!result.accepted) {
+      result = await least(moves.length, async (n) => {
+        const tried = await attempt(every, n);
+        if (tried.accepted) raised = n;
+        return tried;
+      });
+    }
+    if (result.accepted) result = await least(every, (n) => attempt(n, raised), result);
+  }
+  return {
+    model: result.model,
+    formats: result.formats,
+    reference: mean(best),
+    sensitivity,
+    trials,
+    within: result.accepted,
+  };
+}
+
+/** Elements that share a scale in block weights. */
+const BLOCK = 32;
+const blocks = { granularity: "block", blockSize: BLOCK } as const;
+
+interface Move {
+  readonly layer: string;
+  readonly format: LayerFormat;
+  /** Noise that it takes away, for each byte that it costs. */
+  readonly gain: number;
+}
+
+/** Steps of single weights from int8 to blocks and to float16, those that gain most for their bytes first. */
+function weightMoves(sensitivity: readonly Sensitivity[]): Move[] {
+  const moves = sensitivity.flatMap(({ layer, elements, weightDb, blockDb }): Move[] => {
+    const scales = (4 * elements) / BLOCK;
+    const [whole, inBlocks] = [noise(weightDb), noise(blockDb)];
+    const half: Move = { layer, format: "float16 weights", gain: whole / elements };
+    const block: Move = { layer, format: "int8 block weights", gain: (whole - inBlocks) / scales };
+    const rest: Move = { layer, format: "float16 weights", gain: inBlocks / (elements - scales) };
+    // Blocks are a step between only where they are worth their scales.
+    return block.gain > rest.gain ? [block, rest] : [half];
+  });
+  return moves.sort((a, b) => b.gain - a.gain);
+}
+
+/** The passes that give each layer its format. */
+function passesFor(
+  formats: ReadonlyMap<string, LayerFormat>,
+  sensitivity: readonly Sensitivity[],
+  settings: QuantizationOptions,
+): Pass[] {
+  const { rounding } = settings;
+  const of = (...wanted: LayerFormat[]) => sensitivity.filter((s) => wanted.includes(formats.get(s.layer)!));
+  const layersOf = (list: readonly Sensitivity[]) => list.map((s) => s.layer);
+  const weightsOf = (list: readonly Sensitivity[]) => list.map((s) => s.weight);
+  const whole = of("int8");
+  const rounded = of("int8", "int8 weights");
+  const stored = of("int8 weights");
+  const inBlocks = of("int8 block weights");
+  const half = of("float16 weights");
+  return [
+    ...(rounded.length > 0 ? [biasCorrection({ ...settings, include: layersOf(rounded) })] : []),
+    ...(whole.length > 0 ? [int8({ ...settings, include: layersOf(whole) })] : []),
+    ...(stored.length > 0 ? [int8Weights({ include: weightsOf(stored), rounding })] : []),
+    ...(inBlocks.length > 0 ? [int8Weights({ include: weightsOf(inBlocks), rounding, ...blocks })] : []),
+    ...(half.length > 0 ? [float16({ compute: "float32", include: weightsOf(half) })] : []),
+  ];
+}
+
+/** Power of the noise for a signal of 1. */
+const noise = (db: number) => 10 ** (-db / 10);
+
+async function* judged<A>(runtime: Runtime, model: Model, metric: Metric<A>, samples: Samples, signal?: AbortSignal) {
+  const session = await runtime.prepare(model, signal ? { signal } : {});
+  try {
+    yield* answersOf(metric, session, samples, signal);
+  } finally {
+    await session.close();
+  }
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
+async function outputsOf(runtime: Runtime, model: Model, samples: Samples, signal?: AbortSignal): Promise<Values[]> {
+  const outputs: Metric<Values> = { name: "outputs", answer: (values) => values };
+  const found = await all(judged(runtime, model, outputs, samples, signal));
+  if (found.length === 0) throw failure("quantize/no-samples", "there is not one sample");
+  return found;
+}
+
+/** Least SQNR in dB of the float outputs. */
+function sqnr(reference: readonly Values[], got: readonly Values[]): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const name of Object.keys(reference[0]!)) {
+    let [signal, noise] = [0, 0];
+    reference.forEach((values, i) => {
+      if (values[name]!.dtype !== "float32") return;
+      const a = dataOf(values[name] as ResidentTensor<"float32">) as Float32Array;
+      const b = dataOf(got[i]![name] as ResidentTensor<"float32">) as Float32Array;
+      for (let k = 0; k < a.length; k++) {
+        signal += a[k]! ** 2;
+        noise += (a[k]! - b[k]!) ** 2;
+      }
+    });
+    least = Math.min(least, 10 * Math.log10(signal / noise));
+  }
+  return least;
+}

@@ -1,0 +1,53 @@
+import {
+  dataOf,
+  intAttribute,
+  type Model,
+  type Observation,
+  type ResidentTensor,
+  type Statistics,
+  viewOf,
+} from "@pare/core";
+import { inferTypes } from "@pare/ops/infer";
+import { statisticKey } from "@pare/ops/observe";
+import { type ChannelOperator, channelOperators } from "./channels.ts";
+import type { Rounding } from "./codes.ts";
+import { gptqCodes, type MatrixView } from "./gptq.ts";
+
+/** Most inputs of a layer: the time to round it grows with the cube. */
+const MOST_INPUTS = 4096;
+
+/** Operators whose weight is a matrix, so that each output is a product of one vector of inputs: what GPTQ can round. */
+export function matrixOperators(model: Model): ChannelOperator[] {
+  const { main } = viewOf(model);
+  return channelOperators(model, inferTypes(model)).filter(({ node, weight, layout: { inputs, outputs } }) => {
+    const elements = main.constant(weight)!.shape.reduce((n, d) => n * d, 1);
+    return node.op !== "ConvTranspose" && elements === inputs * outputs && inputs <= MOST_INPUTS;
+  });
+}
+
+/** The statistic of what an operator reads that GPTQ needs. */
+export const gramOf = ({ node, reads }: ChannelOperator): Observation => ({
+  values: [reads],
+  statistic: `gram@${node.op === "Conv" ? 1 : -1}`,
+});
+
+/** Rounds an operator's weight by its inputs, if they were measured. */
+export function gptqRounding(
+  operator: ChannelOperator,
+  statistics: Statistics,
+  limits: { readonly min: number; readonly max: number },
+): Rounding | undefined {
+  const gram = statistics.get(statisticKey(gramOf(operator).statistic, operator.reads));
+  if (!gram) return undefined;
+  const inputs = dataOf(gram as ResidentTensor<"float32">) as Float32Array;
+  return {
+    key: "gptq",
+    codes: (data, affine, groups) => gptqCodes(data, matrixOf(operator), inputs, affine, groups, limits),
+  };
+}
+
+function matrixOf({ node, layout }: ChannelOperator): MatrixView {
+  const { inputs, outputs } = layout;
+  const byRows = node.op === "Conv" || intAttribute(node, "transB", 0) === 1;
+  return { inputs, outputs, at: byRows ? (o, i) => o * inputs + i : (o, i) => i * outputs + o };
+}
