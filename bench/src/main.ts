@@ -63,6 +63,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "int8-ocr",
+    {
+      about: "static int8 of the OCR recogniser, and autoFix",
+      load: async () => (await import("./cases/int8-ocr.ts")).int8Ocr,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",
