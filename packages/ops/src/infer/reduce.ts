@@ -2,6 +2,7 @@ import { attribute, type Dim } from "@pare/core";
 import { productOf } from "./dims.ts";
 import {
   axesOf,
+  axisAt,
   axisOf,
   type Call,
   int,
@@ -41,7 +42,7 @@ const reduction: ShapeRule = (c) => {
 
 const arg: ShapeRule = (c) => {
   const shape = shapeAt(c, 0);
-  const axis = shape && axisOf(int(c, "axis", 0), shape.length);
+  const axis = axisAt(c, shape);
   return [axis === undefined ? undefined : without(shape!, [axis], int(c, "keepdims", 1) !== 0)];
 };
 
@@ -66,7 +67,7 @@ export const reductions: ShapeRules = {
   SoftmaxCrossEntropyLoss: loss,
   TopK(c) {
     const shape = shapeAt(c, 0);
-    const axis = shape && axisOf(int(c, "axis", -1), shape.length);
+    const axis = axisAt(c, shape, -1);
     if (axis === undefined) return [];
     const out = replaced(shape!, [axis, valuesAt(c, 1)?.[0] ?? null]);
     return [out, out];

@@ -55,6 +55,10 @@ export function axisOf(axis: number, rank: number): number | undefined {
   return Number.isInteger(found) && found >= 0 && found < rank ? found : undefined;
 }
 
+/** The axis that the attribute `axis` names in a shape, as far as that is known. */
+export const axisAt = ({ node }: Call, shape: Shape, fallback = 0): number | undefined =>
+  shape && axisOf(intAttribute(node, "axis", fallback), shape.length);
+
 /** The same for several; undefined where one does not exist or comes twice. */
 export function axesOf(axes: readonly number[], rank: number): number[] | undefined {
   const found = axes.map((a) => axisOf(a, rank));

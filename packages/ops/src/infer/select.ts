@@ -2,7 +2,7 @@ import { attribute, type Dim } from "@pare/core";
 import { add, ceilDiv, clamp, isNatural, max, mul, sub, sumOf } from "./dims.ts";
 import {
   axesOf,
-  axisOf,
+  axisAt,
   type Call,
   int,
   isGiven,
@@ -21,7 +21,7 @@ export const selections: ShapeRules = {
   Concat(c) {
     const shapes = c.inputs.map((f) => f?.shape);
     const known = shapes.find((s) => s !== undefined);
-    const axis = known && axisOf(int(c, "axis", 0), known.length);
+    const axis = axisAt(c, known);
     if (axis === undefined) return [];
     return [
       known!.map((_, i) => {
@@ -33,14 +33,14 @@ export const selections: ShapeRules = {
   Split(c) {
     const shape = shapeAt(c, 0);
     const count = c.node.outputs.length;
-    const axis = shape && axisOf(int(c, "axis", 0), shape.length);
+    const axis = axisAt(c, shape);
     if (axis === undefined) return [];
     return splitSizes(c, shape![axis]!, count).map((d) => replaced(shape!, [axis, d]));
   },
   Slice: (c) => [slice(c)],
   Gather(c) {
     const [data, indices] = [shapeAt(c, 0), shapeAt(c, 1)];
-    const axis = data && axisOf(int(c, "axis", 0), data.length);
+    const axis = axisAt(c, data);
     return [
       axis !== undefined && indices ? [...data!.slice(0, axis), ...indices, ...data!.slice(axis + 1)] : undefined,
     ];
@@ -55,7 +55,7 @@ export const selections: ShapeRules = {
   Compress(c) {
     const shape = shapeAt(c, 0);
     if (attribute(c.node, "axis", "int") === undefined) return [[null]];
-    const axis = shape && axisOf(int(c, "axis", 0), shape.length);
+    const axis = axisAt(c, shape);
     return [axis === undefined ? undefined : replaced(shape!, [axis, null])];
   },
 };

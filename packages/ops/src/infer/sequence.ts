@@ -1,6 +1,7 @@
 import { attribute, type Dim, type ValueType } from "@pare/core";
 import { dtypeOf } from "../dtype-codes.ts";
 import {
+  axisAt,
   axisOf,
   type Call,
   type Fact,
@@ -76,7 +77,7 @@ const withoutShape = (f: Fact | undefined): Fact | undefined => f && { dtype: f.
 function splitPart(c: Call): Fact | undefined {
   const [input] = c.inputs;
   const shape = input?.shape;
-  const axis = shape && axisOf(int(c, "axis", 0), shape.length);
+  const axis = axisAt(c, shape);
   if (axis === undefined) return input && { dtype: input.dtype };
   if (isGiven(c, 1)) return { dtype: input!.dtype, shape: replaced(shape!, [axis, partSize(c, shape![axis]!)]) };
   const keeps = int(c, "keepdims", 1) !== 0;
