@@ -279,6 +279,23 @@ test("samples come from a file of numpy, or a folder of them", async () => {
   });
 });
 
+test("int8 is calibrated with the samples that are given, for the target that is named, and asks for them", async () => {
+  const data = new Float32Array(8 * 64).map((_, i) => Math.sin(i));
+  await writeFile(join(folder, "calibrate.npy"), npy([8, 64], data));
+  const flags = ["--equalize", "--int8", "--target", "ort-arm", "-o", "static.onnx"];
+  const { document } = await json("compress", "mlp.onnx", ...flags, "--samples", "calibrate.npy");
+  expect(document.coverage.at(-1)).toMatchObject({ pass: "int8", done: 3 });
+  expect(document.comparison.outputs[0].sqnrDb).toBeGreaterThan(25);
+  expect((await json("inspect", "static.onnx")).document.operators.map((o: { op: string }) => o.op)).toContain(
+    "QuantizeLinear",
+  );
+  expect(await pare("compress", "mlp.onnx", ...flags)).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/int8 needs samples[\s\S]*--samples/),
+  });
+  expect(await pare("compress", "mlp.onnx", "--int8", "--target", "abacus")).toMatchObject({ code: 2 });
+});
+
 test("inspect tells what a model is", async () => {
   const { document: d } = await json("inspect", "mlp.onnx");
   expect(d).toMatchObject({

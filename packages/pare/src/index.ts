@@ -26,10 +26,22 @@ export {
 } from "@pare/core";
 export { print } from "@pare/core/print";
 export { folderSink, memorySink, openSource, readNpy } from "@pare/io";
-export { openOnnx, writeOnnx } from "@pare/onnx";
+export { openOnnx, ortArm, ortWeb, ortX64, writeOnnx } from "@pare/onnx";
 export { optimize } from "@pare/optimize";
 export { threshold } from "@pare/prune";
-export { fixedPoint, float16, int8Weights } from "@pare/quantize";
+export {
+  autoFix,
+  biasCorrection,
+  characters,
+  cosine,
+  equalize,
+  fixedPoint,
+  float16,
+  int8,
+  int8Weights,
+  iou,
+  top1,
+} from "@pare/quantize";
 export {
   compare,
   diffGraphs,

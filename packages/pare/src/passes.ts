@@ -1,7 +1,7 @@
 import type { Pass, PassFactory, StandardSchemaV1 } from "@pare/core";
 import { optimize } from "@pare/optimize";
 import { threshold } from "@pare/prune";
-import { fixedPoint, float16, int8Weights } from "@pare/quantize";
+import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights } from "@pare/quantize";
 
 /** A pass that can be asked for by flags. */
 export interface FlaggedPass {
@@ -31,5 +31,8 @@ export const flaggedPasses: readonly FlaggedPass[] = [
   flagged("weights and arithmetic in half precision, but for what would overflow or vanish", float16),
   flagged("weights as 8-bit codes with scales", int8Weights),
   flagged("weights as integers times 2^-bits", fixedPoint),
+  flagged("scale channels between layers so that integers fit them; changes no result", equalize),
+  flagged("move into biases what rounding weights will shift; goes before int8", biasCorrection),
+  flagged("compute in 8-bit integers what the target can; needs --samples", int8),
   flagged("set small weights to zero", threshold),
 ];

@@ -55,9 +55,9 @@ export function planned(
   const excluded = namePattern(options.exclude ?? []);
   const plan = planQuantization(model, scheme, inferTypes(model), (n) => {
     const names = namesOf(n, scheme.operators.get(n.op));
-    const meant =
-      (!options.ops || options.ops.includes(n.op)) && names.some(inScope) && !(options.exclude && names.some(excluded));
-    return meant ? undefined : "is out of scope";
+    return (
+      (!options.ops || options.ops.includes(n.op)) && names.some(inScope) && !(options.exclude && names.some(excluded))
+    );
   });
   return { ...plan, scheme };
 }

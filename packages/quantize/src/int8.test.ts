@@ -97,10 +97,18 @@ describe("int8", () => {
     expect(await sqnr(m, model, inputs(4, 60))).toBeGreaterThan(30);
   });
 
-  test("what is excluded, in a branch or of another type is left alone with a reason", async () => {
+  test("what is excluded is not spoken of, and what does not fit is left alone with a reason", async () => {
     const { model, report } = await run(int8({ exclude: ["w2"] }), network(), host(inputs(4, 1)));
-    expect(report.passes[0]!.skipped).toMatchObject([{ ops: ["Conv"], reason: "is out of scope" }]);
+    expect(report.passes[0]).toMatchObject({ done: [{ ops: ["Conv"] }, { ops: ["Gemm"] }], skipped: [] });
     expect(model.graph.weights.get("w2")!.dtype).toBe("float32");
+    const products = parse(
+      `main (x: float32[1,3,8,8]) => (y: float32[1,1,1,1]) { b: float32[1] = …  y = Conv(x, x, b) }`,
+      { weights: { b: numbers([1], 4) } },
+    );
+    const constant = parse(`main (x: float16[1,3,8,8]) => (y: float16[1,3,8,8]) { y = Conv(x, x) }`);
+    for (const [m, reason] of [[constant, "x is not known to be float32"]] as const)
+      expect((await run(int8(), m, host([]))).report.passes[0]!.skipped).toMatchObject([{ reason }]);
+    expect((await run(int8(), products, host(inputs(2, 1)))).report.passes[0]!.done).toHaveLength(1);
   });
 
   test.each(["min-max", "average", "percentile", "mse", "entropy"] as const)(

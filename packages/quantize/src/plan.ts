@@ -37,13 +37,13 @@ export interface QuantizationPlan {
 
 /**
  * Decides which nodes of the main graph a target computes in integers, and which values have codes for it.
- * @param excluded why a node of the `compute` kind is to stay as it is
+ * @param meant whether a node of the `compute` kind is in scope; others are not spoken of
  */
 export function planQuantization(
   model: Model,
   scheme: QuantizationScheme,
   types: Types,
-  excluded: (node: Node) => string | undefined,
+  meant: (node: Node) => boolean,
 ): QuantizationPlan {
   const { main } = viewOf(model);
   const { nodes } = main.graph;
@@ -57,13 +57,10 @@ export function planQuantization(
   };
   for (const node of nodes) {
     const operator = scheme.operators.get(operatorOf(node));
-    if (!operator || taken.has(node)) continue;
+    if (!operator || taken.has(node) || (operator.role === "compute" && !meant(node))) continue;
     const verdict = operator.accepts?.(node, main) ?? { ok: true };
     const group = groupOf(main, node, operator, scheme);
-    const reason =
-      (operator.role === "compute" ? excluded(node) : undefined) ??
-      (verdict.ok ? undefined : verdict.reason) ??
-      misfit(main, group, isFloat);
+    const reason = verdict.ok ? misfit(main, group, isFloat) : verdict.reason;
     if (reason !== undefined) {
       left.set(node, reason);
       continue;

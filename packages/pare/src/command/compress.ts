@@ -1,5 +1,6 @@
 import { basename, resolve } from "node:path";
 import { failure, type Pass } from "@pare/core";
+import { ortArm, ortWeb, ortX64 } from "@pare/onnx";
 import { formatUnit, measureReport, table, textTable } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
 import { type Command, Option } from "commander";
@@ -18,6 +19,8 @@ import { addPassFlags } from "./pass-flags.ts";
 import { showProgress } from "./progress.ts";
 import { writePage } from "./write-page.ts";
 
+const targets = new Map([ortX64, ortArm, ortWeb].map((t) => [t.name, t]));
+
 interface Options extends CommonOptions, SampleOptions {
   readonly output?: string;
   readonly suffixes?: boolean;
@@ -28,6 +31,7 @@ interface Options extends CommonOptions, SampleOptions {
   readonly verify: boolean;
   readonly latency: boolean;
   readonly verifySamples?: number;
+  readonly target?: string;
   readonly externalData?: boolean;
   readonly decodeWeights?: "load" | "run";
   readonly html?: string;
@@ -53,6 +57,7 @@ export function build(command: Command, io: Io, exit: (code: number) => void): v
     .option("--no-verify", "do not run source and result")
     .option("--no-latency", "do not measure their time")
     .addOption(new Option("--verify-samples <n>", "samples to verify on, at most (default 32)").argParser(count))
+    .addOption(new Option("--target <name>", "what the result is for (default ort-x64)").choices([...targets.keys()]))
     .option("--external-data", "write weights beside the model")
     .addOption(
       new Option(
@@ -122,6 +127,11 @@ async function settingsOf(
       : typeof configured === "function"
         ? configured(input.model)
         : configured;
+  const needy = passes.flatMap((p) => p.steps ?? [p]).find((p) => p.needs.includes("samples"));
+  if (needy && !samples)
+    throw failure("pare/samples", `${needy.name} needs samples of what the model will see`, {
+      hint: "Give them with --samples, as .npy files, or as samples in a pare.config.ts.",
+    });
   const threads = options.threads ?? config.threads;
   const shapes = options.shape ?? config.shapes;
   const suffix = options.suffixes ?? config.suffix;
@@ -134,6 +144,7 @@ async function settingsOf(
   return {
     ...rest,
     passes,
+    target: options.target === undefined ? (config.target ?? ortX64) : targets.get(options.target)!,
     ...(output === undefined ? {} : { output }),
     ...(samples ? { samples } : {}),
     ...(threads === undefined ? {} : { threads }),
