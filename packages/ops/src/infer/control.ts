@@ -1,5 +1,5 @@
 import { attribute, constantNodeValue, type Dim, type Graph, intsAttribute, type Node } from "@pare/core";
-import { axisOf, type Call, type Fact, factOf, int, join, typeOfFact } from "./rule.ts";
+import { axisOf, type Call, type Fact, factOf, int, join, same, typeOfFact } from "./rule.ts";
 import { constantValues } from "./values.ts";
 
 /** Infers a graph inside a node, with what is known of its inputs; gives what is known of its outputs. */
@@ -86,6 +86,12 @@ function goesOn(body: Graph): boolean {
   return false;
 }
 
+/** What is known of two values of one type and shape. */
+const alike = (a: Fact | undefined, b: Fact | undefined): Fact | undefined =>
+  a?.shape && b?.shape?.length === a.shape.length
+    ? { dtype: a.dtype ?? b.dtype, shape: a.shape.map((d, i) => same(d, b.shape![i]!)) }
+    : typeOnly(a?.shape ? a : (b ?? a));
+
 function scan(c: Call, enter: Enter): readonly (Fact | undefined)[] {
   const body = attribute(c.node, "body", "graph");
   const slices = int(c, "num_scan_inputs", 1);
@@ -100,7 +106,9 @@ function scan(c: Call, enter: Enter): readonly (Fact | undefined)[] {
     if (length === null || typeof dim === "number") length = dim;
     return { dtype: f!.dtype, shape: f!.shape!.filter((_, k) => k !== axis) };
   });
-  const { carried, after } = settle(c.inputs.slice(0, states), (state) => enter(body, [...state, ...parts]));
+  // A state has one shape in all turns; that of Loop may change.
+  const after = enter(body, [...c.inputs.slice(0, states).map(typeOnly), ...parts]);
+  const carried = c.inputs.slice(0, states).map((f, i) => alike(f, after[i]));
   const outAxes = intsAttribute(c.node, "scan_output_axes");
   const stacked = after.slice(states).map((f, i): Fact | undefined => {
     const axis = f?.shape && axisOf(outAxes?.[i] ?? 0, f.shape.length + 1);
