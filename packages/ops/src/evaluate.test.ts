@@ -247,6 +247,32 @@ describe("evaluate", () => {
     expectClose(got.get("has") as ResidentTensor, tensor("bool", [], [0]));
   });
 
+  test("hears an abort between nodes", async () => {
+    const count = 2 ** 20;
+    const names = Array.from({ length: 40 }, (_, i) => `v${i}`);
+    const m = model(
+      graph({
+        inputs: [float("v0", [count])],
+        nodes: names.slice(1).map((to, i) => node("Sin", [names[i]!], [to])),
+        outputs: [float(names.at(-1)!, [count])],
+      }),
+    );
+    const abort = new AbortController();
+    const run = evaluate(m, { v0: tensor("float32", [count], new Float32Array(count)) }, abort);
+    setTimeout(() => abort.abort(new Error("enough")));
+    await expect(run).rejects.toThrow("enough");
+  });
+
+  test("says what is wrong and where", async () => {
+    const add = node("Add", ["x", "w"], ["y"], {}, { name: "sum" });
+    const weights = new Map([["w", tensor("float32", [2], [1, 2])]]);
+    const m = model(graph({ inputs: [float("x", [3])], weights, nodes: [add], outputs: [float("y")] }));
+    await expect(evaluate(m, { x: tensor("float32", [3], [1, 2, 3]) })).rejects.toMatchObject({
+      code: "ops/broadcast",
+      diagnostics: [{ location: { node: "sum", op: "Add" } }],
+    });
+  });
+
   test("says what is missing", async () => {
     const m = model(
       graph({ inputs: [float("x")], nodes: [node("RandomNormalLike", ["x"], ["y"])], outputs: [float("y")] }),

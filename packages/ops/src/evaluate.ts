@@ -14,7 +14,7 @@ import {
 import { fromTensor, isKnown, type Nd, toTensor } from "./evaluate/array.ts";
 import { Budget, type EvaluateLimits } from "./evaluate/budget.ts";
 import { rules } from "./evaluate/rules.ts";
-import { arrayOf, guarded, ruleFor, runGraph } from "./evaluate/run.ts";
+import { arrayOf, guarded, ruleFor, steps } from "./evaluate/run.ts";
 import { sequenceRules } from "./evaluate/sequence.ts";
 import { isSequence, type Value } from "./evaluate/value.ts";
 
@@ -56,6 +56,9 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How long nodes run before others have their turn, and an abort is heard. */
+const SLICE_MS = 50;
+
 /** A value of any kind: a tensor, a sequence as an array of values, or null for an optional that has none. */
 export type AnyValue = ResidentTensor | readonly AnyValue[] | null;
 
@@ -95,7 +98,7 @@ export async function evaluateValues(
       throw failure("ops/input", `the input ${name} is missing`, { location: { value: name } });
   }
   const wanted = options.outputs ?? model.graph.outputs.map((v) => v.name);
-  const values = runGraph(model.graph, {
+  const run = steps(model.graph, {
     functions: new Map(model.functions.map((f) => [operatorOf({ domain: f.domain, op: f.name }), f])),
     constants,
     outer: undefined,
@@ -104,11 +107,16 @@ export async function evaluateValues(
     depth: 0,
     budget: new Budget(limits),
     wanted: new Set(wanted),
-    signal,
   });
+  for (let since = performance.now(); !run.next().done; ) {
+    if (performance.now() - since < SLICE_MS) continue;
+    await new Promise((resolve) => setTimeout(resolve));
+    signal?.throwIfAborted();
+    since = performance.now();
+  }
   return new Map(
     wanted.map((name) => {
-      const found = values.get(name);
+      const found = scope.get(name);
       if (found === undefined) throw failure("ops/output", `nothing computes ${name}`, { location: { value: name } });
       return [name, fromValue(found, name)];
     }),

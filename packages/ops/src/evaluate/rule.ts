@@ -18,8 +18,7 @@ export type EvaluateRules = Readonly<Record<string, EvaluateRule>>;
 /** An input that must be there. */
 export function input({ node, inputs }: Call, index: number): Nd {
   const found = inputs[index];
-  if (!found)
-    throw failure("ops/input", `${node.op} lacks its input ${index}`, { location: { node: node.name, op: node.op } });
+  if (!found) throw failure("ops/input", `${node.op} lacks its input ${index}`);
   return found;
 }
 

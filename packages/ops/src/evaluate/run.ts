@@ -8,6 +8,7 @@ import {
   isPareError,
   type Node,
   operatorOf,
+  PareError,
   placeOf,
   type ResidentTensor,
   readsOf,
@@ -40,7 +41,6 @@ export interface Frame {
   readonly budget: Budget;
   /** Values that are wanted when the graph has run, beside its outputs. */
   readonly wanted: ReadonlySet<string>;
-  readonly signal: AbortSignal | undefined;
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -65,7 +65,11 @@ export function guarded<T>(node: Node, compute: () => T): T {
   try {
     return compute();
   } catch (error) {
-    if (isPareError(error) || (error instanceof Error && error.name === "AbortError")) throw error;
+    if (isPareError(error)) {
+      if (error.diagnostics.every((d) => d.location)) throw error;
+      const placed = error.diagnostics.map((d) => (d.location ? d : { ...d, location: placeOf(node) }));
+      throw new PareError(placed, { cause: error });
+    }
     throw failure("ops/malformed", `${node.op} cannot be computed: ${(error as Error).message}`, {
       location: placeOf(node),
       hint: "Its inputs or attributes are not what the operator takes: see checkNode.",
@@ -82,19 +86,25 @@ export const arrayOf = (t: ResidentTensor): Nd =>
   isKnown(t.dtype) ? fromTensor(t) : { dtype: t.dtype, shape: t.shape, data: new Float64Array(0) };
 
 /** Runs the nodes of a graph; gives its values as far as they are wanted. */
-export function runGraph(g: Graph, frame: Frame): Map<string, Value> {
-  const { scope, constants, outer, signal, depth, budget, wanted } = frame;
+function runGraph(g: Graph, frame: Frame): ReadonlyMap<string, Value> {
+  for (const _ of steps(g, frame));
+  return frame.scope;
+}
+
+/** The same node by node, for whoever wants to stop between two. */
+export function* steps(g: Graph, frame: Frame): Generator<void, void> {
+  const { scope, constants, outer, depth, budget, wanted } = frame;
   if (depth > DEPTH_LIMIT) throw failure("ops/too-deep", `graphs are nested more than ${DEPTH_LIMIT} deep`);
   budget.start();
   for (const [name, t] of g.weights) if (!scope.has(name)) scope.set(name, constants.get(t)!);
   const read = (name: string): Value | undefined => (scope.has(name) ? scope.get(name) : outer?.(name));
   const { last } = livesOf(g);
-  g.nodes.forEach((n, at) => {
-    signal?.throwIfAborted();
+  for (const [at, n] of g.nodes.entries()) {
+    yield;
     const held = isConstant(n) && constants.get(constantNodeValue(n)!);
     if (held) {
       scope.set(n.outputs[0]!, held);
-      return;
+      continue;
     }
     const inputs = n.inputs.map((v) => (v === "" ? undefined : read(v)));
     const results = guarded(n, () => {
@@ -113,8 +123,7 @@ export function runGraph(g: Graph, frame: Frame): Map<string, Value> {
       budget.release(value);
       scope.delete(name);
     }
-  });
-  return scope;
+  }
 }
 
 /** What a graph computes, and when it is needed no more. Constants are not computed. */

@@ -17,10 +17,7 @@ import {
 } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, input, int, intList, ints, text } from "./rule.ts";
 
-const wrong = ({ node }: Call, message: string) =>
-  failure("ops/shape", `${node.op}: ${message}`, {
-    location: { node: node.name || node.outputs[0] || "", op: node.op },
-  });
+const wrong = ({ node }: Call, message: string) => failure("ops/shape", `${node.op}: ${message}`);
 
 const reshape: EvaluateRule = (call) => {
   const x = input(call, 0);
