@@ -1,16 +1,11 @@
-import type { Attribute, AttributeKind, AttributeValue, DType, GraphView, Location, Node, Tensor } from "@pare/core";
+import type { Attribute, AttributeKind, AttributeValue, DType, Node } from "@pare/core";
 import { fail } from "./codes.ts";
+import type { NodeContext } from "./context.ts";
 
 /** What an adapter may ask and add. */
-export interface AdaptContext {
-  readonly view: GraphView;
-  /** Where the node is, for errors. */
-  readonly location: Location;
-  /** Adds a constant and returns its name. */
-  constant(base: string, t: Tensor): string;
+export interface AdaptContext extends NodeContext {
   /** A constant of the element type of another value, and the nodes that make it where the type is not known. */
   scalarLike(base: string, like: string, value: number): { readonly name: string; readonly nodes: readonly Node[] };
-  fresh(base: string): string;
   /** Number of dimensions of a value, where it is known. */
   rank(value: string): number | undefined;
   dtype(value: string): DType | undefined;

@@ -13,7 +13,7 @@ import {
 import { checkFileName } from "@pare/io";
 import { tooLargeForOneFile } from "./document.ts";
 import { encode } from "./encode.ts";
-import { lowerOpset } from "./opset.ts";
+import { opsetToWrite } from "./opset.ts";
 import type { Payload } from "./proto.ts";
 import { INLINE_LIMIT, pump } from "./pump.ts";
 import { decodeOnLoad } from "./stored-weights.ts";
@@ -26,7 +26,7 @@ export interface OnnxWriteOptions {
    * beside it, or, by default (`"auto"`), beside it only when one file would be larger than 1.8 GB.
    */
   readonly externalData?: "auto" | boolean | { readonly threshold: number };
-  /** The version of the ONNX operators to write, which must be able to say what the model says. Default: the lowest that can. */
+  /** The version of the ONNX operators to write, 7 to 27; what it has no words for is an error. Default: the lowest that says the same. */
   readonly opset?: number;
   /**
    * Where integer weights that are only stored so are decoded: in every run, by DequantizeLinear as in the model
@@ -62,7 +62,7 @@ function prepare(model: Model, options: OnnxWriteOptions): { lowered?: Model; pr
   const problems: Diagnostic[] = verify(model).filter((d) => d.code !== "core/no-opset");
   try {
     const decoded = options.decodeWeights === "load" ? decodeOnLoad(model) : model;
-    return { lowered: lowerOpset(decoded, options.opset), problems };
+    return { lowered: opsetToWrite(decoded, options.opset), problems };
   } catch (error) {
     if (!isPareError(error)) throw error;
     return { problems: [...problems, ...error.diagnostics] };

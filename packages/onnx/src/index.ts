@@ -2,6 +2,7 @@ export { codeOf, dtypeOf } from "@pare/ops/dtype-codes";
 export { type Code, codes } from "./codes.ts";
 export { type DecodeOptions, decode } from "./decode.ts";
 export { readDocument, writeDocument } from "./document.ts";
+export { downgrade } from "./downgrade.ts";
 export { type Encoded, encode } from "./encode.ts";
 export { type OnnxWriteOptions, onnxExporter } from "./exporter.ts";
 export { type OnnxReadOptions, type OnnxSource, onnxImporter } from "./importer.ts";

@@ -22,12 +22,9 @@ const byType: { readonly [D in DType]?: number } = {
   uint2: 13,
 };
 
-/** The newest that this package knows. */
-const NEWEST = 13;
-
-/** The IR version to write: the source's, or the lowest that the opset and the element types need, at least 8. */
-export function irVersionOf(model: Model, source: number): number {
-  let version = Math.max(8, Math.min(source, NEWEST));
+/** The IR version to write: the lowest that the opset and the element types need, at least 8. Engines refuse newer ones. */
+export function irVersionOf(model: Model): number {
+  let version = 8;
   const atLeast = (v: number | undefined) => {
     if (v !== undefined && v > version) version = v;
   };

@@ -1,5 +1,4 @@
 import {
-  attr,
   type Diagnostic,
   type DType,
   type Edit,
@@ -10,7 +9,6 @@ import {
   type Model,
   type Node,
   node,
-  type Tensor,
   tensor,
 } from "@pare/core";
 import { dtypeOf } from "@pare/ops/dtype-codes";
@@ -19,6 +17,7 @@ import { adapters } from "./adapters.ts";
 import { earlyAdapters } from "./adapters-early.ts";
 import { kept } from "./attributes.ts";
 import { fail } from "./codes.ts";
+import { nodeContext } from "./context.ts";
 import { rankOf } from "./rank.ts";
 
 /**
@@ -102,36 +101,21 @@ function contextOf(
   onlyFloat32: boolean,
   file: { file?: string },
 ): AdaptContext {
-  // The body of a function has no weights.
-  const isBody = !view.parent && view !== e.view.main;
-  const constant = (base: string, t: Tensor) => {
-    if (!isBody) return e.addWeight(view, e.fresh(base), t);
-    const name = e.fresh(base);
-    before.push(node("Constant", [], [name], { value: attr.tensor(t) }));
-    return name;
-  };
+  const context = nodeContext(e, view, n, before, file);
   const dtype = (value: string): DType | undefined => {
     const home = view.definer(value);
     const type = home?.info(value)?.type;
     return type?.kind === "tensor" ? type.dtype : home?.constant(value)?.dtype;
   };
   return {
-    view,
-    location: {
-      ...file,
-      ...(view.path ? { graph: view.path } : {}),
-      node: n.name || n.outputs.find(Boolean) || "",
-      op: n.op,
-    },
-    constant,
-    fresh: (base) => e.fresh(base),
+    ...context,
     rank: (value) => rankOf(view, value),
     dtype,
     scalarLike(base, like, value) {
       const known = dtype(like) ?? (onlyFloat32 ? "float32" : undefined);
       if (known === "float32" || known === "float64")
-        return { name: constant(base, tensor(known, [], [value])), nodes: [] };
-      const wide = constant(`${base}_float32`, tensor("float32", [], [value]));
+        return { name: context.constant(base, tensor(known, [], [value])), nodes: [] };
+      const wide = context.constant(`${base}_float32`, tensor("float32", [], [value]));
       const name = e.fresh(base);
       return { name, nodes: [node("CastLike", [wide, like], [name])] };
     },

@@ -14,7 +14,7 @@ export function writeModel(model: Model, tensorProto: TensorWriter = writeTensor
   const rest = kept(model.extra) as Partial<OnnxDocument>;
   return {
     ...rest,
-    ir_version: irVersionOf(model, Number(rest.ir_version ?? 0)),
+    ir_version: irVersionOf(model),
     producer_name: rest.producer_name ?? "pare",
     graph: graphProto(model.graph, tensorProto),
     opset_import: opsetProtos(model.opsets),

@@ -1,3 +1,4 @@
+export { outputDTypes } from "./infer/dtype.ts";
 export { checkNode, type TypeOf } from "./schema/check.ts";
 export { LOWEST_OPSET, lowestOpset, lowestVersion } from "./schema/lowest.ts";
 export {

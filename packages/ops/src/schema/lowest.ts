@@ -7,20 +7,20 @@ import { type OperatorSchema, schemaOf, versionsOf } from "./table.ts";
 export const LOWEST_OPSET = 7;
 
 /**
- * The lowest opset version, 7 at least, at which a node of the standard domain that is right at the IR's opset is the
- * same in every word and means the same. Where types are not known, versions that take fewer are not gone to.
+ * The lowest opset version, 7 at least, at which a node of the standard domain that is right at version `from`, by default
+ * the IR's, is the same in every word and means the same. Where types are not known, versions that take fewer are not gone to.
  */
-export function lowestVersion(node: Node, typeOf: TypeOf = () => undefined): number {
+export function lowestVersion(node: Node, typeOf: TypeOf = () => undefined, from = IR_OPSET): number {
   if (node.domain !== "") return LOWEST_OPSET;
-  let since = schemaOf(node.op, IR_OPSET)?.since;
-  if (since === undefined) return IR_OPSET;
+  let since = schemaOf(node.op, from)?.since;
+  if (since === undefined) return from;
   for (const older of versionsOf(node.op).reverse()) {
     if (older >= since) continue;
     if (since <= LOWEST_OPSET || breaks.get(node.op)?.get(since)?.(node, typeOf)) break;
-    const [to, from] = [schemaOf(node.op, older)!, schemaOf(node.op, since)!];
-    const nameOf = namesIn(node, from, typeOf);
-    if (checkNamed(node, older, nameOf).length > 0 || losesTypes(node, to, from, nameOf)) break;
-    if (changesDefault(node, to, from)) break;
+    const [then, now] = [schemaOf(node.op, older)!, schemaOf(node.op, since)!];
+    const nameOf = namesIn(node, now, typeOf);
+    if (checkNamed(node, older, nameOf).length > 0 || losesTypes(node, then, now, nameOf)) break;
+    if (changesDefault(node, then, now)) break;
     since = older;
   }
   return Math.max(since, LOWEST_OPSET);

@@ -1,0 +1,85 @@
+import {
+  type Diagnostic,
+  edit,
+  IR_OPSET,
+  isPareError,
+  type Model,
+  type Node,
+  PareError,
+  type ValueType,
+} from "@pare/core";
+import { inferTypes } from "@pare/ops/infer";
+import { checkNode, LOWEST_OPSET, lowestVersion } from "@pare/ops/schema";
+import { fail } from "./codes.ts";
+import { nodeContext } from "./context.ts";
+import { builderOf, type Scope } from "./downgrade/builder.ts";
+import { unrollSequenceMaps } from "./downgrade/sequence-map.ts";
+import { lowerings } from "./downgrade/table.ts";
+import { widen } from "./downgrade/widen.ts";
+import { upgrade } from "./upgrade.ts";
+
+/**
+ * The model in the words of an older opset: operators that are newer become the bodies that ONNX gives them, changes of
+ * operators are taken back, element types that came later are widened where arithmetic allows it. Weights stay where they
+ * are. The functions of the model come along. Passes work on the IR's opset: downgrade last, or let `writeOnnx` do it.
+ * @throws PareError with an `onnx/opset-too-low` for each node that the opset has no words for, `onnx/opset` for one that is
+ *   not known
+ * @example await writeOnnx(downgrade(model, 17), "model.onnx"); // the same as writeOnnx(model, "model.onnx", { opset: 17 })
+ */
+export function downgrade(model: Model, opset: number): Model {
+  if (!Number.isInteger(opset) || opset < LOWEST_OPSET || opset > IR_OPSET)
+    throw fail("onnx/opset", `there is no opset ${opset} to write`, {
+      hint: `Give one from ${LOWEST_OPSET} to ${IR_OPSET}.`,
+    });
+  const current = upgrade(model);
+  const whole = opset < 17 ? unrollSequenceMaps(current, opset) : current;
+  const types = inferTypes(whole);
+  const at = (opsets: ReadonlyMap<string, number>) => (opsets.has("") ? new Map([...opsets, ["", opset]]) : opsets);
+  return edit(whole, (e) => {
+    const problems: Diagnostic[] = [];
+    for (const view of e.view.graphs) {
+      const typeOf = (value: string): ValueType | undefined => {
+        const constant = value === "" ? undefined : view.constant(value);
+        return constant ? { kind: "tensor", dtype: constant.dtype, shape: constant.shape } : types.of(view, value);
+      };
+      for (const n of view.graph.nodes) {
+        const lowest = lowestVersion(n, typeOf);
+        if (lowest <= opset) continue;
+        const before: Node[] = [];
+        const scope = {
+          target: opset,
+          lowest,
+          typeOf,
+          intsOf: (v: string) => types.constantInts(view, v),
+          made: new Map(),
+        };
+        try {
+          const after = lower(n, IR_OPSET, { ...nodeContext(e, view, n, before), ...scope });
+          e.replace(n, [...before, ...after]);
+        } catch (error) {
+          if (!isPareError(error)) throw error;
+          problems.push(...error.diagnostics);
+        }
+      }
+    }
+    if (problems.length > 0) throw new PareError(problems);
+    e.setModel({ opsets: at(whole.opsets), functions: whole.functions.map((f) => ({ ...f, opsets: at(f.opsets) })) });
+  });
+}
+
+/** The nodes that say at the target what `n` says at version `from`: one version after the other is taken back. */
+function lower(n: Node, from: number, scope: Scope): readonly Node[] {
+  const b = builderOf(n, scope);
+  const lowest = n.domain === "" ? lowestVersion(n, b.typeOf, from) : 0;
+  if (lowest > scope.target) {
+    const lowering = lowerings.get(n.op)?.get(lowest);
+    if (lowering) lowering(b);
+    else widen(b, lowest - 1);
+    return b.nodes.flatMap((m) => lower(m, lowest - 1, scope));
+  }
+  // What a lowering made may have types that came later.
+  if (checkNode(n, scope.target, b.typeOf).length === 0) return [n];
+  widen(b, scope.target);
+  for (const m of b.nodes) for (const problem of checkNode(m, scope.target, b.typeOf)) b.refuse(problem.message);
+  return b.nodes;
+}
