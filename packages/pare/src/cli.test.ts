@@ -218,6 +218,14 @@ test("weights go beside the model on request, and come back together", async () 
   expect((await readdir(join(folder, "beside"))).sort()).toEqual(["ext.onnx", "ext.onnx.data"]);
 });
 
+test("the result is of the opset that is asked for, or it is said why not", async () => {
+  const { code } = await json("compress", "mlp.onnx", "--int8-weights", "--opset", "15", "-o", "opset15.onnx");
+  expect(code).toBe(0);
+  expect((await json("inspect", "opset15.onnx")).document.opsets).toMatchObject({ "ai.onnx": 15 });
+  for (const wrong of ["99", "6"])
+    expect((await json("compress", "mlp.onnx", "--int8-weights", "--opset", wrong)).code).not.toBe(0);
+});
+
 test("a typed configuration is loaded, and its mistakes are told", async () => {
   const place = join(folder, "configured");
   await mkdir(place);

@@ -33,6 +33,7 @@ interface Options extends CommonOptions, SampleOptions {
   readonly verifySamples?: number;
   readonly target?: string;
   readonly externalData?: boolean;
+  readonly opset?: number;
   readonly decodeWeights?: "load" | "run";
   readonly html?: string;
 }
@@ -59,6 +60,12 @@ export function build(command: Command, io: Io, exit: (code: number) => void): v
     .addOption(new Option("--verify-samples <n>", "samples to verify on, at most (default 32)").argParser(count))
     .addOption(new Option("--target <name>", "what the result is for (default ort-x64)").choices([...targets.keys()]))
     .option("--external-data", "write weights beside the model")
+    .addOption(
+      new Option(
+        "--opset <n>",
+        "version of the ONNX operators to write, from 7 to 27 (default: the lowest that will do)",
+      ).argParser(count),
+    )
     .addOption(
       new Option(
         "--decode-weights <when>",
@@ -155,6 +162,7 @@ async function settingsOf(
     onnx: {
       ...config.onnx,
       ...(options.externalData === undefined ? {} : { externalData: options.externalData }),
+      ...(options.opset === undefined ? {} : { opset: options.opset }),
       ...(options.decodeWeights === undefined ? {} : { decodeWeights: options.decodeWeights }),
     },
     verify: options.verify && (config.verify ?? true),
