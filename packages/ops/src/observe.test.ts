@@ -89,7 +89,11 @@ test("a histogram does not depend on the order of what it is given", () => {
       const [forwards, backwards] = [histogram(), histogram()];
       for (const piece of all) addNumbers(forwards, piece);
       for (const piece of all.toReversed()) addNumbers(backwards, piece.toReversed());
-      expect(forwards).toEqual(backwards);
+      expect([forwards.width, forwards.zeros, forwards.counts]).toEqual([
+        backwards.width,
+        backwards.zeros,
+        backwards.counts,
+      ]);
       const most = Math.max(...all.flatMap((p) => [...p].map(Math.abs)), 0);
       if (most > 0) expect(most / forwards.width).toBeGreaterThanOrEqual(forwards.counts.length / 4);
     }),

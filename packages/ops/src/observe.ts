@@ -114,5 +114,7 @@ export function histogramOf(statistics: Statistics, value: string): Histogram | 
   const t = statistics.get(statisticKey("histogram", value));
   if (!t) return undefined;
   const numbers = new Float64Array(t.bytes.slice().buffer);
-  return { width: numbers[0]!, zeros: numbers[1]!, counts: numbers.slice(2) };
+  const bins = (numbers.length - 2) / 2;
+  const [counts, squares] = [numbers.slice(2, 2 + bins), numbers.slice(2 + bins)];
+  return { width: numbers[0]!, zeros: numbers[1]!, counts, squares };
 }

@@ -304,6 +304,27 @@ test("int8 is calibrated with the samples that are given, for the target that is
   expect(await pare("compress", "mlp.onnx", "--int8", "--target", "abacus")).toMatchObject({ code: 2 });
 });
 
+test("within a drop as much becomes integers as the metric allows, judged on samples that were kept back", async () => {
+  const data = new Float32Array(24 * 64).map((_, i) => Math.sin(i * i));
+  await writeFile(join(folder, "many.npy"), npy([24, 64], data));
+  const flags = ["mlp.onnx", "-o", "within.onnx", "--samples", "many.npy"];
+  const { document } = await json("compress", ...flags, "--max-drop", "1");
+  expect(document.search).toMatchObject({ metric: "cosine", within: true, held: { samples: 12 } });
+  expect(document.search.held.drop).toBeLessThan(1);
+  expect(document.search.layers).toHaveLength(3);
+  expect(document.bytes.ratio).toBeGreaterThan(2.5);
+  const { out } = await pare("compress", ...flags, "--max-drop", "1", "--metric", "top-1");
+  expect(out).toMatch(/trial 1: .*top-1 falls by[\s\S]*12 samples that were kept back/);
+  expect(await pare("compress", ...flags, "--max-drop", "-1")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("within a drop of -1"),
+  });
+  expect(await pare("compress", "mlp.onnx", "--max-drop", "1")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("needs samples"),
+  });
+});
+
 test("inspect tells what a model is", async () => {
   const { document: d } = await json("inspect", "mlp.onnx");
   expect(d).toMatchObject({

@@ -18,6 +18,7 @@ import {
 } from "@pare/core";
 import { openSource } from "@pare/io";
 import { type OnnxWriteOptions, writeOnnx } from "@pare/onnx";
+import { cosine, type Metric } from "@pare/quantize";
 import { type Comparison, compare, fitInputs, gzipSize } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
 import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
@@ -29,9 +30,20 @@ import { stage } from "./staging.ts";
 import { suffixOf } from "./suffix.ts";
 import { syntheticSamples, withMadeUp } from "./synthetic.ts";
 import { verdictOf } from "./verdict.ts";
+import { type WithinDrop, withinDrop } from "./within-drop.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: what an answer is, is the metric's own.
+type AnyMetric = Metric<any>;
 
 export interface CompressOptions extends Pick<Host, "samples" | "labels" | "target" | "store"> {
   readonly passes: readonly Pass[];
+  /**
+   * Most that `metric` may fall below the source's, in percentage points. After the passes the model is then quantized for
+   * `target` as far as that allows, by a search on half of the samples; see {@link withinDrop}. Needs samples and a target.
+   */
+  readonly maxDrop?: number;
+  /** How answers are judged: against what the source answers. Default {@link cosine}. */
+  readonly metric?: AnyMetric;
   /** Path of the result. Without it nothing is written, and the model in memory is verified. */
   readonly output?: string;
   /** Instead of `output`: beside the source, named like transformers.js wants it (`model_fp16.onnx`). */
@@ -67,6 +79,8 @@ export interface CompressResult {
   readonly source: Model;
   readonly report: Report;
   readonly coverage: readonly Coverage[];
+  /** What the search for `maxDrop` found. */
+  readonly search?: WithinDrop;
   /** What was written, and where. */
   readonly artifact?: Artifact & { readonly path: string };
   /** How the outputs changed; missing when nothing was verified. */
@@ -119,8 +133,10 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
     ...given(options, "target"),
     ...given(options, "store"),
   };
-  const { model, report } = await run(passes, input.model, { ...host, ...stop, ...progress });
-  checkCoverage(report, input.model, options.minCoverage);
+  const { model: passed, report } = await run(passes, input.model, { ...host, ...stop, ...progress });
+  if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage);
+  const search = options.maxDrop === undefined ? undefined : await searched(passed, runtime, options, options.maxDrop);
+  const model = search?.model ?? passed;
   const diagnostics = [...input.diagnostics, ...report.passes.flatMap((p) => p.diagnostics)];
   const write = writeOptions(options);
 
@@ -196,6 +212,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
       report,
       coverage: coverageOf(report, options.minCoverage),
       ...(written && output !== undefined ? { artifact: { ...written, path: resolve(output) } } : {}),
+      ...(search ? { search } : {}),
       ...(comparison ? { comparison } : {}),
       samples: verify ? (options.samples ? "given" : "synthetic") : "none",
       ...(latency ? { latency } : {}),
@@ -206,6 +223,23 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
   } finally {
     await staging?.remove();
   }
+}
+
+function searched(model: Model, runtime: Runtime, options: CompressOptions, maxDrop: number): Promise<WithinDrop> {
+  const { samples, target, metric = cosine as AnyMetric, signal, onProgress } = options;
+  if (!samples || !target)
+    throw failure("pare/max-drop", "a search within a drop needs samples and a target", {
+      hint: "Give --samples, or samples and target to compress().",
+    });
+  return withinDrop(model, {
+    samples,
+    target,
+    metric,
+    maxDrop,
+    runtime,
+    ...(signal ? { signal } : {}),
+    onProgress: (task, done, total) => onProgress?.({ task, done, total, unit: "steps" }),
+  });
 }
 
 /** How {@link compress} writes. */

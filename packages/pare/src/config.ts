@@ -46,6 +46,8 @@ export async function loadConfig(cwd: string, given?: string): Promise<PareConfi
   const known = new Set([
     "input",
     "passes",
+    "maxDrop",
+    "metric",
     "output",
     "suffix",
     "runtime",

@@ -1,5 +1,6 @@
 import type { Comparison, ValueComparison } from "@pare/report";
 import type { CompressResult } from "./compress.ts";
+import type { WithinDrop } from "./within-drop.ts";
 
 /** JSON cannot say infinite: such numbers become null, and `identical` says of a value that nothing differs. */
 const finite = (n: number): number | null => (Number.isFinite(n) ? n : null);
@@ -18,11 +19,27 @@ export const comparisonJson = ({ values, outputs, jump, ...c }: Comparison) => (
   ...(jump ? { jump: { ...jump, sqnrDb: finite(jump.sqnrDb), before: finite(jump.before) } } : {}),
 });
 
+const searchJson = ({ metric, reference, within, held, formats, sensitivity, trials }: WithinDrop) => ({
+  metric,
+  reference,
+  within,
+  held,
+  layers: sensitivity.map((s) => ({
+    ...s,
+    int8Db: finite(s.int8Db),
+    weightDb: finite(s.weightDb),
+    blockDb: finite(s.blockDb),
+    format: formats.get(s.layer),
+  })),
+  trials: trials.map((t) => ({ ...t, formats: Object.fromEntries(t.formats) })),
+});
+
 /** What `compress` did, as JSON; the report's facts that must be measured are left out. */
 export const resultJson = (r: CompressResult) => ({
   ...(r.artifact ? { output: r.artifact.path, files: r.artifact.files } : {}),
   bytes: { ...r.bytes, ratio: r.bytes.before / r.bytes.after },
   samples: r.samples,
+  ...(r.search ? { search: searchJson(r.search) } : {}),
   ...(r.comparison ? { comparison: comparisonJson(r.comparison) } : {}),
   ...(r.latency ? { latency: r.latency } : {}),
   coverage: r.coverage,

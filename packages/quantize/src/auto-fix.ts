@@ -18,14 +18,11 @@ import {
 import { gather } from "@pare/ops/observe";
 import { biasCorrection } from "./bias-correction.ts";
 import { equalize } from "./equalize.ts";
-import { float16 } from "./float16.ts";
 import { int8 } from "./int8.ts";
 import { planned, type QuantizationOptions, quantizationOptions } from "./int8-options.ts";
 import { int8Weights } from "./int8-weights.ts";
+import { blocks, type LayerFormat, type Move, passesFor, type Sensitivity, weightMoves } from "./layer-formats.ts";
 import { answersOf, type Metric, mean, scoreOf, upperBound } from "./metric.ts";
-
-/** What a layer is stored and computed in, from the smallest on. */
-export type LayerFormat = "int8" | "int8 weights" | "int8 block weights" | "float16 weights";
 
 export interface AutoFixOptions<A = unknown> {
   readonly target: Target;
@@ -41,25 +38,10 @@ export interface AutoFixOptions<A = unknown> {
   readonly references?: readonly A[];
   /** Options of `int8`. */
   readonly quantization?: Partial<QuantizationOptions>;
-  /** Most trials on the guide. Default 16. */
+  /** Most trials on the guide. Default 32. */
   readonly budget?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (text: string, done: number, total: number) => void;
-}
-
-/** A layer and how much each format of it alone disturbs the outputs. */
-export interface Sensitivity {
-  /** The output of the layer's operator. */
-  readonly layer: string;
-  readonly op: string;
-  readonly weight: string;
-  /** SQNR in dB of the outputs when only this layer is computed in integers. */
-  readonly int8Db: number;
-  /** The same when only its weight is int8, with a scale for each channel, and for each block. */
-  readonly weightDb: number;
-  readonly blockDb: number;
-  /** Elements of the weight. */
-  readonly elements: number;
 }
 
 export interface Trial {
@@ -86,18 +68,21 @@ export interface AutoFixResult {
   readonly within: boolean;
 }
 
+/** Trials that are kept for activations. */
+const RESERVED = 6;
+
 /** Samples that a layer's influence is measured on. */
 const SENSITIVITY_SAMPLES = 8;
 
 /**
  * Finds which layers must not be computed in integers for a metric to stay within `maxDrop`. Every layer is measured
  * alone. Then, by bisection with each trial measured on the guide: do the weights fit in int8 without integer activations?
- * If not, the fewest of those that harm most for their bytes become float16. Last, the fewest layers are looked for that must compute in
+ * If not, those that harm most for their bytes get finer scales or become float16, as few as suffice. Last, the fewest layers are looked for that must compute in
  * float32, in the order of the harm they do. A drop counts as much as it may be on other samples, with 95 % confidence.
  * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, and what passes and the runtime throw
  */
 export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Promise<AutoFixResult> {
-  const { target, runtime, samples, guide, metric, maxDrop, budget = 16, signal } = options;
+  const { target, runtime, samples, guide, metric, maxDrop, budget = 32, signal } = options;
   const settings = quantizationOptions.parse({ rounding: "gptq", ...options.quantization });
   const stop = signal ? { signal } : {};
   const host = { target, runtime, samples, ...stop };
@@ -144,10 +129,10 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   const references = options.references ?? answers;
   const best = answers.map((a, i) => scoreOf(metric, a, references[i]!));
   const trials: Trial[] = [];
-  const attempt = async (floats: number, raised: number) => {
+  const attempt = async (weights: ReadonlyMap<string, LayerFormat>, floats: number) => {
     const formats = new Map<string, LayerFormat>(layers.map((l) => [l.layer, "int8"]));
     for (const { layer } of byHarm.slice(0, floats)) formats.set(layer, "int8 weights");
-    for (const { layer, format } of moves.slice(0, raised)) formats.set(layer, format);
+    for (const [layer, format] of weights) formats.set(layer, format);
     options.onProgress?.(`trial ${trials.length + 1}`, trials.length, budget);
     const model = await make(passesFor(formats, sensitivity, settings));
     const drops: number[] = [];
@@ -161,10 +146,11 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     }
     const accepted = drops.length === answers.length && upperBound(drops) <= maxDrop;
     trials.push({ formats, drop: mean(drops), bound: upperBound(drops), samples: drops.length, accepted });
-    return { model, formats, accepted };
+    return { model, formats, accepted, weights };
   };
-  /** The least number from 1 to `most` that is accepted, where `most` is or is tried first. */
-  const least = async (most: number, at: (n: number) => ReturnType<typeof attempt>, known?: Attempt) => {
+  type Attempt = Awaited<ReturnType<typeof attempt>>;
+  /** The least number from 1 to `most` that is accepted, where `most` is, as `known` shows or is tried first. */
+  const least = async (most: number, at: (n: number) => Promise<Attempt>, known?: Attempt) => {
     let found = known ?? (await at(most));
     if (!found.accepted) return found;
     for (let [low, high] = [0, most]; high - low > 1 && trials.length < budget; ) {
@@ -175,22 +161,26 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     }
     return found;
   };
-  type Attempt = Awaited<ReturnType<typeof attempt>>;
-
   const every = layers.length;
-  let result = await attempt(0, 0);
+  const raised = (moves: readonly Move[]) => new Map(moves.map(({ layer, format }) => [layer, format]));
+
+  let result = await attempt(new Map(), 0);
   if (!result.accepted) {
     // First no integer activations at all: that costs no bytes.
-    result = await attempt(every, 0);
-    let raised = 0;
+    result = await attempt(new Map(), every);
     if (!result.accepted) {
-      result = await least(moves.length, async (n) => {
-        const tried = await attempt(every, n);
-        if (tried.accepted) raised = n;
-        return tried;
-      });
+      result = await least(moves.length, (n) => attempt(raised(moves.slice(0, n)), every));
+      // The order of the moves is an estimate: the dearest may not have been needed.
+      const dear = sensitivity.toSorted((a, b) => b.elements - a.elements);
+      for (const { layer } of dear) {
+        if (!result.accepted || trials.length >= budget - RESERVED) break;
+        if (result.weights.get(layer) !== "float16 weights") continue;
+        const tried = await attempt(new Map([...result.weights, [layer, "int8 block weights"]]), every);
+        if (tried.accepted) result = tried;
+      }
     }
-    if (result.accepted) result = await least(every, (n) => attempt(n, raised), result);
+    const { weights } = result;
+    if (result.accepted) result = await least(every, (n) => attempt(weights, n), result);
   }
   return {
     model: result.model,
@@ -202,57 +192,21 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   };
 }
 
-/** Elements that share a scale in block weights. */
-const BLOCK = 32;
-const blocks = { granularity: "block", blockSize: BLOCK } as const;
-
-interface Move {
-  readonly layer: string;
-  readonly format: LayerFormat;
-  /** Noise that it takes away, for each byte that it costs. */
-  readonly gain: number;
+/** How much worse `result` does than `source` on samples, judged by what `source` answers. */
+export async function measureDrop<A>(
+  runtime: Runtime,
+  metric: Metric<A>,
+  source: Model,
+  result: Model,
+  samples: Samples,
+  signal?: AbortSignal,
+): Promise<{ readonly drop: number; readonly bound: number; readonly samples: number }> {
+  const references = await all(judged(runtime, source, metric, samples, signal));
+  const answers = await all(judged(runtime, result, metric, samples, signal));
+  if (answers.length === 0) throw failure("quantize/no-samples", "there is not one sample to judge by");
+  const drops = answers.map((a, i) => 100 - scoreOf(metric, a, references[i]!));
+  return { drop: mean(drops), bound: upperBound(drops), samples: drops.length };
 }
-
-/** Steps of single weights from int8 to blocks and to float16, those that gain most for their bytes first. */
-function weightMoves(sensitivity: readonly Sensitivity[]): Move[] {
-  const moves = sensitivity.flatMap(({ layer, elements, weightDb, blockDb }): Move[] => {
-    const scales = (4 * elements) / BLOCK;
-    const [whole, inBlocks] = [noise(weightDb), noise(blockDb)];
-    const half: Move = { layer, format: "float16 weights", gain: whole / elements };
-    const block: Move = { layer, format: "int8 block weights", gain: (whole - inBlocks) / scales };
-    const rest: Move = { layer, format: "float16 weights", gain: inBlocks / (elements - scales) };
-    // Blocks are a step between only where they are worth their scales.
-    return block.gain > rest.gain ? [block, rest] : [half];
-  });
-  return moves.sort((a, b) => b.gain - a.gain);
-}
-
-/** The passes that give each layer its format. */
-function passesFor(
-  formats: ReadonlyMap<string, LayerFormat>,
-  sensitivity: readonly Sensitivity[],
-  settings: QuantizationOptions,
-): Pass[] {
-  const { rounding } = settings;
-  const of = (...wanted: LayerFormat[]) => sensitivity.filter((s) => wanted.includes(formats.get(s.layer)!));
-  const layersOf = (list: readonly Sensitivity[]) => list.map((s) => s.layer);
-  const weightsOf = (list: readonly Sensitivity[]) => list.map((s) => s.weight);
-  const whole = of("int8");
-  const rounded = of("int8", "int8 weights");
-  const stored = of("int8 weights");
-  const inBlocks = of("int8 block weights");
-  const half = of("float16 weights");
-  return [
-    ...(rounded.length > 0 ? [biasCorrection({ ...settings, include: layersOf(rounded) })] : []),
-    ...(whole.length > 0 ? [int8({ ...settings, include: layersOf(whole) })] : []),
-    ...(stored.length > 0 ? [int8Weights({ include: weightsOf(stored), rounding })] : []),
-    ...(inBlocks.length > 0 ? [int8Weights({ include: weightsOf(inBlocks), rounding, ...blocks })] : []),
-    ...(half.length > 0 ? [float16({ compute: "float32", include: weightsOf(half) })] : []),
-  ];
-}
-
-/** Power of the noise for a signal of 1. */
-const noise = (db: number) => 10 ** (-db / 10);
 
 async function* judged<A>(runtime: Runtime, model: Model, metric: Metric<A>, samples: Samples, signal?: AbortSignal) {
   const session = await runtime.prepare(model, signal ? { signal } : {});

@@ -117,16 +117,18 @@ function least(reach: number, cost: (bins: number) => number): number {
   return best;
 }
 
-const squaredError: Cost = ({ counts, width }, from, to, levels) => {
+const squaredError: Cost = ({ counts, squares, width }, from, to, levels) => {
   const step = ((to - from) * width) / (levels - 1);
   if (step === 0) return Number.POSITIVE_INFINITY;
+  const zero = counts.length / 2;
   let sum = 0;
   for (let i = 0; i < counts.length; i++) {
     const n = counts[i]!;
     if (n === 0) continue;
     const beyond = i < from ? (from - i - 0.5) * width : i >= to ? (i - to + 0.5) * width : 0;
-    // Zeros have a code of their own and are in no bin.
-    sum += n * (beyond > 0 ? beyond * beyond : (step * step) / 12);
+    // What is nearer to zero than half a step becomes zero, and zeros are in no bin.
+    const isZero = Math.max(Math.abs(i - zero), Math.abs(i + 1 - zero)) * width <= step / 2;
+    sum += beyond > 0 ? n * beyond * beyond : isZero ? squares[i]! : (n * step * step) / 12;
   }
   return sum;
 };

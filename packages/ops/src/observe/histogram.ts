@@ -13,19 +13,30 @@ export interface Histogram {
   zeros: number;
   /** Bin `i` is from `(i - counts.length / 2) * width` until the next. */
   readonly counts: Float64Array;
+  /** Sum of the squares of the numbers in each bin. */
+  readonly squares: Float64Array;
 }
 
-export const histogram = (): Histogram => ({ width: 0, zeros: 0, counts: new Float64Array(2 * HALF) });
+export const histogram = (): Histogram => ({
+  width: 0,
+  zeros: 0,
+  counts: new Float64Array(2 * HALF),
+  squares: new Float64Array(2 * HALF),
+});
 
 /** Adds numbers; those that are not finite are left out. */
 export function addNumbers(h: Histogram, numbers: Float32Array): void {
   let most = 0;
   for (const x of numbers) if (Math.abs(x) > most && Number.isFinite(x)) most = Math.abs(x);
   widen(h, most);
-  const { width, counts } = h;
+  const { width, counts, squares } = h;
   for (const x of numbers) {
     if (x === 0) h.zeros++;
-    else if (Number.isFinite(x)) counts[Math.floor(x / width) + HALF]!++;
+    else if (Number.isFinite(x)) {
+      const bin = Math.floor(x / width) + HALF;
+      counts[bin]!++;
+      squares[bin]! += x * x;
+    }
   }
 }
 
@@ -38,12 +49,11 @@ function widen(h: Histogram, most: number): void {
     h.width = needed;
     return;
   }
-  const { counts } = h;
-  for (; h.width < needed; h.width *= 2) {
-    for (let side = 0; side < 2; side++) {
-      // Towards zero pairs are joined: from HALF upwards, and from HALF - 1 downwards.
-      const at = (i: number) => (side === 0 ? HALF + i : HALF - 1 - i);
-      for (let i = 0; i < HALF; i++) counts[at(i)] = 2 * i < HALF ? counts[at(2 * i)]! + counts[at(2 * i + 1)]! : 0;
-    }
-  }
+  for (; h.width < needed; h.width *= 2)
+    for (const bins of [h.counts, h.squares])
+      for (let side = 0; side < 2; side++) {
+        // Towards zero pairs are joined: from HALF upwards, and from HALF - 1 downwards.
+        const at = (i: number) => (side === 0 ? HALF + i : HALF - 1 - i);
+        for (let i = 0; i < HALF; i++) bins[at(i)] = 2 * i < HALF ? bins[at(2 * i)]! + bins[at(2 * i + 1)]! : 0;
+      }
 }

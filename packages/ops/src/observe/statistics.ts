@@ -172,7 +172,8 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
             const all = dataOf(step as ResidentTensor<"float32">)[0] === 1;
             for (const t of all ? [numbers] : [numbers, ...ends]) addNumbers(h, dataOf(t as ResidentTensor<"float32">));
           },
-          result: () => tensor("float64", [2 + h.counts.length], Float64Array.of(h.width, h.zeros, ...h.counts)),
+          result: () =>
+            tensor("float64", [2 + 2 * h.counts.length], Float64Array.of(h.width, h.zeros, ...h.counts, ...h.squares)),
         };
       },
     },

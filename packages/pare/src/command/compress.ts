@@ -1,6 +1,7 @@
 import { basename, resolve } from "node:path";
 import { failure, type Pass } from "@pare/core";
 import { ortArm, ortWeb, ortX64 } from "@pare/onnx";
+import { cosine, iou, type Metric, top1 } from "@pare/quantize";
 import { formatUnit, measureReport, table, textTable } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
 import { type Command, Option } from "commander";
@@ -12,6 +13,7 @@ import { resultJson } from "../json.ts";
 import { compressSections } from "../page.ts";
 import { flaggedPasses } from "../passes.ts";
 import { samplesFromFiles } from "../sample-files.ts";
+import type { WithinDrop } from "../within-drop.ts";
 import { dryRun, dryRunJson, dryRunText } from "./dry-run.ts";
 import { writeDiagnostics } from "./errors.ts";
 import { type CommonOptions, count, fraction, number, type SampleOptions, withCommon, withSamples } from "./options.ts";
@@ -19,6 +21,12 @@ import { addPassFlags } from "./pass-flags.ts";
 import { showProgress } from "./progress.ts";
 import { writePage } from "./write-page.ts";
 
+// biome-ignore lint/suspicious/noExplicitAny: what an answer is, is the metric's own.
+const metrics = new Map<string, Metric<any>>([
+  ["cosine", cosine],
+  ["top-1", top1],
+  ["iou", iou()],
+]);
 const targets = new Map([ortX64, ortArm, ortWeb].map((t) => [t.name, t]));
 
 interface Options extends CommonOptions, SampleOptions {
@@ -32,6 +40,8 @@ interface Options extends CommonOptions, SampleOptions {
   readonly latency: boolean;
   readonly verifySamples?: number;
   readonly target?: string;
+  readonly maxDrop?: number;
+  readonly metric?: string;
   readonly externalData?: boolean;
   readonly opset?: number;
   readonly decodeWeights?: "load" | "run";
@@ -59,6 +69,17 @@ export function build(command: Command, io: Io, exit: (code: number) => void): v
     .option("--no-latency", "do not measure their time")
     .addOption(new Option("--verify-samples <n>", "samples to verify on, at most (default 32)").argParser(count))
     .addOption(new Option("--target <name>", "what the result is for (default ort-x64)").choices([...targets.keys()]))
+    .addOption(
+      new Option(
+        "--max-drop <points>",
+        "after the passes, quantize for the target as far as the metric falls by at most so many percentage points; needs --samples",
+      ).argParser(number),
+    )
+    .addOption(
+      new Option("--metric <name>", "what is judged, against the source's answers (default cosine)").choices([
+        ...metrics.keys(),
+      ]),
+    )
     .option("--external-data", "write weights beside the model")
     .addOption(
       new Option(
@@ -91,7 +112,7 @@ async function act(
   const path = given ?? config.input;
   if (path === undefined)
     throw failure("pare/usage", "no model is given", { hint: "pare compress model.onnx --int8-weights" });
-  if (passes.length === 0)
+  if (passes.length === 0 && (options.maxDrop ?? config.maxDrop) === undefined)
     throw failure("pare/usage", "no pass is given: say what to do to the model", {
       hint: `By flags (${flaggedPasses.map((f) => `--${f.name}`).join(", ")}) or in a pare.config.ts.`,
     });
@@ -100,6 +121,10 @@ async function act(
   try {
     const settings = await settingsOf(io, input, options, config, passes);
     if (options.dryRun) {
+      if (settings.maxDrop !== undefined)
+        throw failure("pare/usage", "a dry run runs no model, so it cannot search within a drop", {
+          hint: "Leave out --dry-run or --max-drop.",
+        });
       const plan = await dryRun(input, { ...settings, onProgress: view.onProgress });
       view.stop();
       io.stdout.write(options.json ? `${JSON.stringify(dryRunJson(plan))}\n` : dryRunText(plan));
@@ -151,6 +176,8 @@ async function settingsOf(
   return {
     ...rest,
     passes,
+    ...(options.maxDrop === undefined ? {} : { maxDrop: options.maxDrop }),
+    ...(options.metric === undefined ? {} : { metric: metrics.get(options.metric)! }),
     target: options.target === undefined ? (config.target ?? ortX64) : targets.get(options.target)!,
     ...(output === undefined ? {} : { output }),
     ...(samples ? { samples } : {}),
@@ -190,6 +217,27 @@ async function tell(io: Io, r: CompressResult, options: Options): Promise<void> 
     );
 }
 
+/** What was tried, and which layers are not what was hoped for. */
+function searchText({ trials, formats, held, metric, sensitivity }: WithinDrop): string {
+  const counts = (all: ReadonlyMap<string, string>) => {
+    const list = [...all.values()];
+    return [...new Set(list)].map((f) => `${list.filter((x) => x === f).length} ${f}`).join(", ");
+  };
+  const left = sensitivity.filter((s) => formats.get(s.layer) !== "int8").sort((a, b) => a.int8Db - b.int8Db);
+  const lines = [
+    ...trials.map(
+      (t, i) =>
+        `trial ${i + 1}: ${counts(t.formats)}: ${metric} falls by ${t.drop.toFixed(2)} (${t.bound.toFixed(2)} with 95 % confidence) on ${t.samples} samples${t.accepted ? "" : ", too far"}`,
+    ),
+    ...left
+      .slice(0, 10)
+      .map((s) => `${s.layer} (${s.op}) is ${formats.get(s.layer)}: alone in int8 it leaves ${s.int8Db.toFixed(1)} dB`),
+    ...(left.length > 10 ? [`and ${left.length - 10} more`] : []),
+    `On ${held.samples} samples that were kept back, ${metric} falls by ${held.drop.toFixed(2)} percentage points.`,
+  ];
+  return lines.join("\n");
+}
+
 function summary(r: CompressResult): string {
   const { bytes, latency, comparison } = r;
   const row = (what: string, before: string, after: string, note = "") => ({ what, before, after, note });
@@ -227,7 +275,8 @@ function summary(r: CompressResult): string {
   /** Of numbers that are not rounded, how many are equal tells most. */
   const exact = comparison?.outputs.some((v) => !/float/.test(v.dtypes[0])) ?? false;
   const parts = [
-    `${r.report}`,
+    ...(r.report.passes.length > 0 ? [`${r.report}`] : []),
+    ...(r.search ? [searchText(r.search)] : []),
     textTable(
       table(
         [

@@ -1,0 +1,76 @@
+import type { Pass } from "@pare/core";
+import { biasCorrection } from "./bias-correction.ts";
+import { float16 } from "./float16.ts";
+import { int8 } from "./int8.ts";
+import type { QuantizationOptions } from "./int8-options.ts";
+import { int8Weights } from "./int8-weights.ts";
+
+/** What a layer is stored and computed in, from the smallest on. */
+export type LayerFormat = "int8" | "int8 weights" | "int8 block weights" | "float16 weights";
+
+/** A layer and how much each format of it alone disturbs the outputs. */
+export interface Sensitivity {
+  /** The output of the layer's operator. */
+  readonly layer: string;
+  readonly op: string;
+  readonly weight: string;
+  /** SQNR in dB of the outputs when only this layer is computed in integers. */
+  readonly int8Db: number;
+  /** The same when only its weight is int8, with a scale for each channel, and for each block. */
+  readonly weightDb: number;
+  readonly blockDb: number;
+  /** Elements of the weight. */
+  readonly elements: number;
+}
+
+/** Elements that share a scale in block weights. */
+const BLOCK = 32;
+export const blocks = { granularity: "block", blockSize: BLOCK } as const;
+
+export interface Move {
+  readonly layer: string;
+  readonly format: LayerFormat;
+  /** Noise that it takes away, for each byte that it costs. */
+  readonly gain: number;
+}
+
+/** Steps of single weights from int8 to blocks and to float16, those that gain most for their bytes first. */
+export function weightMoves(sensitivity: readonly Sensitivity[]): Move[] {
+  const moves = sensitivity.flatMap(({ layer, elements, weightDb, blockDb }): Move[] => {
+    const scales = (4 * elements) / BLOCK;
+    const [whole, inBlocks] = [noise(weightDb), noise(blockDb)];
+    const half: Move = { layer, format: "float16 weights", gain: whole / elements };
+    const block: Move = { layer, format: "int8 block weights", gain: (whole - inBlocks) / scales };
+    const rest: Move = { layer, format: "float16 weights", gain: inBlocks / (elements - scales) };
+    // Blocks are a step between only where they are worth their scales.
+    return block.gain > rest.gain ? [block, rest] : [half];
+  });
+  return moves.sort((a, b) => b.gain - a.gain);
+}
+
+/** The passes that give each layer its format. */
+export function passesFor(
+  formats: ReadonlyMap<string, LayerFormat>,
+  sensitivity: readonly Sensitivity[],
+  settings: QuantizationOptions,
+): Pass[] {
+  const { rounding } = settings;
+  const of = (...wanted: LayerFormat[]) => sensitivity.filter((s) => wanted.includes(formats.get(s.layer)!));
+  const layersOf = (list: readonly Sensitivity[]) => list.map((s) => s.layer);
+  const weightsOf = (list: readonly Sensitivity[]) => list.map((s) => s.weight);
+  const whole = of("int8");
+  const rounded = of("int8", "int8 weights");
+  const stored = of("int8 weights");
+  const inBlocks = of("int8 block weights");
+  const half = of("float16 weights");
+  return [
+    ...(rounded.length > 0 ? [biasCorrection({ ...settings, include: layersOf(rounded) })] : []),
+    ...(whole.length > 0 ? [int8({ ...settings, include: layersOf(whole) })] : []),
+    ...(stored.length > 0 ? [int8Weights({ include: weightsOf(stored), rounding })] : []),
+    ...(inBlocks.length > 0 ? [int8Weights({ include: weightsOf(inBlocks), rounding, ...blocks })] : []),
+    ...(half.length > 0 ? [float16({ compute: "float32", include: weightsOf(half) })] : []),
+  ];
+}
+
+/** Power of the noise for a signal of 1. */
+const noise = (db: number) => 10 ** (-db / 10);
