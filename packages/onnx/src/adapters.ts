@@ -132,13 +132,18 @@ const upsampleScales: Adapter = (n, ctx) => {
 /** Until 12 an input that was not wanted was an empty tensor; from 13 on it is left out. */
 const resizeEmpty: Adapter = (n, ctx) => {
   arity(n, ctx, 1, 4);
-  if (attributeOf(n, ctx, "coordinate_transformation_mode", "string") === "tf_half_pixel_for_nn")
-    throw noAdapter(ctx, n, "the coordinate mode tf_half_pixel_for_nn no longer exists");
   const empty = (v: string) => v !== "" && (ctx.view.constant(v)?.shape.includes(0) ?? false);
-  return withInputs(
-    n,
-    n.inputs.map((v, i) => (i > 0 && empty(v) ? "" : v)),
-  );
+  const inputs = n.inputs.map((v, i) => (i > 0 && empty(v) ? "" : v));
+  if (attributeOf(n, ctx, "coordinate_transformation_mode", "string") !== "tf_half_pixel_for_nn")
+    return withInputs(n, inputs);
+  // It is half a pixel beyond half_pixel: what it rounds down, half_pixel rounds to the nearest.
+  if (attributeOf(n, ctx, "mode", "string") === "linear" || attributeOf(n, ctx, "nearest_mode", "string") !== "floor")
+    throw noAdapter(ctx, n, "the coordinate mode tf_half_pixel_for_nn is known with nearest_mode floor only");
+  const half = {
+    coordinate_transformation_mode: attr.string("half_pixel"),
+    nearest_mode: attr.string("round_prefer_ceil"),
+  };
+  return withInputs(withAttributes(n, half), inputs);
 };
 
 const batchNormalization: Adapter = (n, ctx) => {
@@ -151,11 +156,35 @@ const rename =
   (op: string): Adapter =>
   (n) => ({ ...n, op });
 
-const refuse =
-  (why: string): Adapter =>
-  (n, ctx) => {
-    throw noAdapter(ctx, n, why);
-  };
+/** Scale and bias were by group: each of a group's channels gets them. */
+const groupNormalization: Adapter = (n, ctx) => {
+  arity(n, ctx, 3, 3);
+  const groups = Number(attributeOf(n, ctx, "num_groups", "int") ?? 0);
+  if (groups < 1) throw noAdapter(ctx, n, "it does not say how many groups it has");
+  const [channels, size, shape] = ["channels", "size", "shape"].map((what) => ctx.fresh(name(n, what))) as [
+    string,
+    string,
+    string,
+  ];
+  const count = ctx.constant(name(n, "groups"), axesTensor([groups]));
+  const [last, all] = [ctx.constant(name(n, "axis"), axesTensor([1])), ctx.constant(name(n, "all"), axesTensor([-1]))];
+  const spread = n.inputs.slice(1).map((v) => {
+    const [column, many, flat] = [1, 2, 3].map(() => ctx.fresh(name(n, "each"))) as [string, string, string];
+    const nodes = [
+      node("Unsqueeze", [v, last], [column]),
+      node("Expand", [column, shape], [many]),
+      node("Reshape", [many, all], [flat]),
+    ];
+    return { nodes, flat };
+  });
+  return [
+    node("Shape", [n.inputs[0]!], [channels], { start: attr.int(1), end: attr.int(2) }),
+    node("Div", [channels, count], [size]),
+    node("Concat", [count, size], [shape], { axis: attr.int(0) }),
+    ...spread.flatMap((s) => s.nodes),
+    withInputs(n, [n.inputs[0], ...spread.map((s) => s.flat)]),
+  ];
+};
 
 const withDefault =
   (attribute: string, value: string): Adapter =>
@@ -218,7 +247,7 @@ export const adapters: AdapterTable = new Map<string, readonly (readonly [number
       ],
     ],
   ],
-  ["GroupNormalization", [[21, refuse("scale and bias are by group, and by channel from 21 on")]]],
+  ["GroupNormalization", [[21, groupNormalization]]],
   ["Hardmax", [[13, softmax]]],
   ["LogSoftmax", [[13, softmax]]],
   ["Pad", [[11, pad]]],
@@ -234,7 +263,6 @@ export const adapters: AdapterTable = new Map<string, readonly (readonly [number
     ],
   ],
   ["RoiAlign", [[16, withDefault("coordinate_transformation_mode", "output_half_pixel")]]],
-  ["Scan", [[9, refuse("Scan of opset 8 takes batches")]]],
   ["Scatter", [[11, rename("ScatterElements")]]],
   ["Slice", [[10, slice]]],
   ["Softmax", [[13, softmax]]],

@@ -1,7 +1,8 @@
-import { type DType, elementCount, IR_OPSET, isPareError, type Model, type Node, viewOf } from "@pare/core";
+import { type DType, elementCount, IR_OPSET, isPareError, type Model, type Node, tensor, viewOf } from "@pare/core";
 import { parse } from "@pare/core/parse";
 import { print } from "@pare/core/print";
 import { memorySink } from "@pare/io";
+import { evaluate } from "@pare/ops/evaluate";
 import * as ort from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { openOnnx, writeOnnx } from "./open.ts";
@@ -93,6 +94,21 @@ const cases: readonly (readonly [what: string, opset: number, header: string, bo
     image,
     'g: float32[1,1,3,2] = {-0.5, 0.2, 0.3, 0.9, 1.1, -1}\ny = GridSample<mode="bicubic">(x, g)',
   ],
+  ...["", "l"].map(
+    (lengths) =>
+      [
+        `Scan over a batch${lengths && " of sequences with lengths of their own"}`,
+        8,
+        "(x: float32[2,3,2]) => (y: float32, z: float32)",
+        `l: int64[2] = {2, 3}\ni: float32[2,2] = {1, 2, 3, 4}\ny, z = Scan<num_scan_inputs=1, directions=[1], body=b (s: float32[2], e: float32[2]) => (t: float32[2], o: float32[2]) {\nc = Clip<min=-1.0>(e)\nt = Add(s, c)\no = Mul(t, e)\n}>(${lengths || '""'}, i, x)`,
+      ] as const,
+  ),
+  [
+    "Resize of opset 11 to a pixel's half",
+    11,
+    image,
+    'e: float32[0] = {}\nz: int64[4] = {1, 2, 5, 3}\ny = Resize<mode="nearest", nearest_mode="floor", coordinate_transformation_mode="tf_half_pixel_for_nn">(x, e, e, z)',
+  ],
   ["Reshape to what is there", 5, x234, "s: int64[2] = {0, -1}\ny = Reshape(x, s)"],
   ["MatMul and Add", 7, x34, "w: float32[4,1] = {1, 2, 3, 4}\nc: float32[1] = {5}\na = MatMul(x, w)\ny = Add(a, c)"],
   [
@@ -149,6 +165,19 @@ test("weights stay where they are, and are the same objects", () => {
   expect(upgrade(old).graph.weights.get("w")).toBe(old.graph.weights.get("w"));
 });
 
+test("GroupNormalization of 18, by group, gives its channels what the group had", async () => {
+  const header = "(x: float32[2,4,3]) => (y: float32)";
+  const norm = (opset: number, s: string, of: string) =>
+    model(
+      opset,
+      header,
+      `s: float32[${s}] = {${of}}\nb: float32[${s}] = {${of}}\ny = GroupNormalization<num_groups=2>(x, s, b)`,
+    );
+  const inputs = { x: tensor("float32", [2, 4, 3], ramp([2, 4, 3])) };
+  const by = async (m: Model) => (await evaluate(m, inputs))["y"]!.bytes;
+  expect(await by(upgrade(norm(18, "2", "1, 2")))).toEqual(await by(norm(27, "4", "1, 1, 2, 2")));
+});
+
 test("functions are upgraded from their own opset, their constants as nodes", () => {
   const main = model(27, x34, "y = Relu(x)");
   const body = model(11, "(a) => (b)", "b = ReduceSum<axes=[1]>(a)").graph;
@@ -192,7 +221,7 @@ describe("what cannot be converted is said", () => {
       "a: float32[2] = {1, 2}\ny, m, v = BatchNormalization(x, a, a, a, a)",
       "onnx/no-adapter",
     ],
-    ["Scan of opset 8", 8, x34, "y = Scan<num_scan_inputs=1>(x)", "onnx/no-adapter"],
+    ["a Scan of opset 8 without a body", 8, x34, "y = Scan<num_scan_inputs=1>(x)", "onnx/no-adapter"],
     ["broadcasting along an axis", 6, x34, "y = Add<broadcast=1, axis=0>(x, x)", "onnx/no-adapter"],
     ["an opset from the future", 28, x34, "y = Relu(x)", "onnx/opset"],
   ];

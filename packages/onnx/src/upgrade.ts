@@ -19,6 +19,7 @@ import { kept } from "./attributes.ts";
 import { fail } from "./codes.ts";
 import { nodeContext } from "./context.ts";
 import { rankOf } from "./rank.ts";
+import { scanByBatch } from "./scan-by-batch.ts";
 
 /**
  * Brings a model to the IR's opset: operators whose meaning changed since the model's are said in today's words. Weights
@@ -48,7 +49,7 @@ export function upgrade(
     });
   const current = (opsets: ReadonlyMap<string, number>) =>
     opsets.has("") ? new Map([...opsets, ["", IR_OPSET]]) : opsets;
-  return edit(model, (e) => {
+  const upgraded = edit(model, (e) => {
     const onlyFloat32 = !usesOtherFloats(e.view.graphs);
     for (const view of e.view.graphs) {
       const root = rootOf(view);
@@ -62,6 +63,12 @@ export function upgrade(
       ...(model.extra ? { extra: withoutTraining(model.extra) } : {}),
     });
   });
+  if (versions.every((v) => v > 8)) return upgraded;
+  const old = new Set(
+    [model, ...model.functions].flatMap((f, i) => ((f.opsets.get("") ?? IR_OPSET) > 8 ? [] : [i - 1])),
+  );
+  const roots = new Map([upgraded.graph, ...upgraded.functions.map((f) => f.body)].map((g, i) => [g, i - 1]));
+  return scanByBatch(upgraded, (root) => old.has(roots.get(root)!), file);
 }
 
 function withoutTraining(extra: Model["extra"] & object): Model["extra"] & object {
