@@ -64,11 +64,9 @@ export function upgrade(
     });
   });
   if (versions.every((v) => v > 8)) return upgraded;
-  const old = new Set(
-    [model, ...model.functions].flatMap((f, i) => ((f.opsets.get("") ?? IR_OPSET) > 8 ? [] : [i - 1])),
-  );
-  const roots = new Map([upgraded.graph, ...upgraded.functions.map((f) => f.body)].map((g, i) => [g, i - 1]));
-  return scanByBatch(upgraded, (root) => old.has(roots.get(root)!), file);
+  const bodies = [upgraded.graph, ...upgraded.functions.map((f) => f.body)];
+  const old = new Set(bodies.filter((_, i) => versions[i]! <= 8));
+  return scanByBatch(upgraded, (root) => old.has(root), file);
 }
 
 function withoutTraining(extra: Model["extra"] & object): Model["extra"] & object {
