@@ -14,6 +14,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "upgrade",
+    {
+      about: "node tests and generated models of old opsets: upgraded, written, downgraded; evaluator and ONNX Runtime",
+      load: async () => (await import("./cases/upgrade.ts")).upgradeBenchmark,
+    },
+  ],
+  [
     "evaluate",
     {
       about: "ONNX node tests in the evaluator, against their recorded outputs",

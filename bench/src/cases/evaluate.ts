@@ -9,11 +9,11 @@ import { type NodeTest, readNodeTests, recordedRun } from "../node-tests.ts";
  * Tests recorded by numpy's single-precision FFT: where the definition gives 0 they hold what sums of numbers up to 100
  * leave in float32, 1.9e-7, which is outside of the test's own tolerance of the exact result.
  */
-const NOISY = new Set(["test_dft_inverse", "test_dft_inverse_opset19"]);
-const NOISE = 1e-6;
+export const NOISY = new Set(["test_dft_inverse", "test_dft_inverse_opset19"]);
+export const NOISE = 1e-6;
 
 /** Refusals that say nothing wrong: an operator that is not evaluated, or that of an old opset which has no successor. */
-const NO_ANSWER = new Set(["ops/no-rule", "onnx/no-adapter"]);
+export const NO_ANSWER = new Set(["ops/no-rule", "onnx/no-adapter"]);
 
 /** What is not the recorded output, in a sentence; undefined where all are. Integers are exact. */
 async function wrongIn(test: NodeTest, signal: AbortSignal, atol = 1e-7): Promise<string | undefined> {
@@ -29,7 +29,8 @@ async function wrongIn(test: NodeTest, signal: AbortSignal, atol = 1e-7): Promis
 
 const isTensor = (v: AnyValue): v is ResidentTensor => v !== null && "dtype" in v;
 
-function difference(got: AnyValue, recorded: AnyValue, atol: number): string | undefined {
+/** What is not the same in a value and the recorded one, whose floats may differ by atol + 1e-3 of them. */
+export function difference(got: AnyValue, recorded: AnyValue, atol: number): string | undefined {
   if (isTensor(got) && isTensor(recorded)) {
     const [a, b] = [got, recorded].map(({ dtype, shape }) => `${dtype} [${shape}]`);
     if (a !== b) return `${a} in the place of ${b}`;

@@ -1,4 +1,4 @@
-import { attr, constantOf, type Node, node, tensor } from "@pare/core";
+import { attr, type Node, node, tensor } from "@pare/core";
 import {
   type AdaptContext,
   type Adapter,
@@ -100,6 +100,8 @@ const dropout: Adapter = (n, ctx) => {
   arity(n, ctx, 1, 1, 2);
   const ratio = attributeOf(n, ctx, "ratio", "float") ?? 0.5;
   const bare = withAttributes(n, { ratio: undefined });
+  // Nothing is dropped in inference, and engines refuse to drop all.
+  if (!(ratio >= 0 && ratio < 1)) return bare;
   return withInputs(bare, [n.inputs[0], ctx.constant(name(n, "ratio"), tensor("float32", [], [ratio]))]);
 };
 
