@@ -6,10 +6,9 @@ import {
   type Model,
   type Node,
   PareError,
-  type ValueType,
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
-import { checkNode, LOWEST_OPSET, lowestVersion } from "@pare/ops/schema";
+import { checkNode, LOWEST_OPSET, lowestVersion, typesIn, withConstants } from "@pare/ops/schema";
 import { fail } from "./codes.ts";
 import { nodeContext } from "./context.ts";
 import { builderOf, type Scope } from "./downgrade/builder.ts";
@@ -34,22 +33,21 @@ export function downgrade(model: Model, opset: number): Model {
   const current = upgrade(model);
   const whole = opset < 17 ? unrollSequenceMaps(current, opset) : current;
   const types = inferTypes(whole);
+  const possible = typesIn(whole, types.of);
   const at = (opsets: ReadonlyMap<string, number>) => (opsets.has("") ? new Map([...opsets, ["", opset]]) : opsets);
   return edit(whole, (e) => {
     const problems: Diagnostic[] = [];
     for (const view of e.view.graphs) {
-      const typeOf = (value: string): ValueType | undefined => {
-        const constant = value === "" ? undefined : view.constant(value);
-        return constant ? { kind: "tensor", dtype: constant.dtype, shape: constant.shape } : types.of(view, value);
-      };
+      const typeOf = withConstants(view, types.of);
       for (const n of view.graph.nodes) {
-        const lowest = lowestVersion(n, typeOf);
+        const lowest = lowestVersion(n, typeOf, IR_OPSET, possible);
         if (lowest <= opset) continue;
         const before: Node[] = [];
         const scope = {
           target: opset,
           lowest,
           typeOf,
+          possible,
           intsOf: (v: string) => types.constantInts(view, v),
           made: new Map(),
         };
@@ -70,7 +68,7 @@ export function downgrade(model: Model, opset: number): Model {
 /** The nodes that say at the target what `n` says at version `from`: one version after the other is taken back. */
 function lower(n: Node, from: number, scope: Scope): readonly Node[] {
   const b = builderOf(n, scope);
-  const lowest = n.domain === "" ? lowestVersion(n, b.typeOf, from) : 0;
+  const lowest = n.domain === "" ? lowestVersion(n, b.typeOf, from, scope.possible) : 0;
   if (lowest > scope.target) {
     const lowering = lowerings.get(n.op)?.get(lowest);
     if (lowering) lowering(b);

@@ -134,6 +134,19 @@ test("breaks are at versions that the operator has", () => {
     for (const v of versions.keys()) expect(versionsOf(op), `${op} ${v}`).toContain(v);
 });
 
+test("a type that is not known is one of those that the model shows", () => {
+  const behind = (dtype: "float32" | "float8e4m3fn") =>
+    model(
+      graph({
+        inputs: [value("x", dtype, [2])],
+        nodes: [node("F", ["x"], ["a"], {}, { domain: "acme" }), node("Reshape", ["a", "s"], ["y"])],
+        weights: new Map([["s", tensor("int64", [1], [2])]]),
+        outputs: [{ name: "y" }],
+      }),
+    );
+  expect([lowestOpset(behind("float32")).version, lowestOpset(behind("float8e4m3fn")).version]).toEqual([7, 19]);
+});
+
 test("a model is as new as its newest node, graphs inside included", () => {
   const inner = graph({ nodes: [node("Gelu", ["x"], ["z"])], outputs: [value("z", "float32", [2])] });
   const branch = { type: "graph", value: inner } as const;

@@ -1,6 +1,6 @@
 export { outputDTypes } from "./infer/dtype.ts";
 export { checkNode, type TypeOf } from "./schema/check.ts";
-export { LOWEST_OPSET, lowestOpset, lowestVersion } from "./schema/lowest.ts";
+export { LOWEST_OPSET, lowestOpset, lowestVersion, type TypesOf, typesIn, withConstants } from "./schema/lowest.ts";
 export {
   type AttributeSchema,
   type OperatorSchema,

@@ -29,6 +29,8 @@ export interface Scope extends NodeContext {
   readonly target: number;
   readonly lowest: number;
   typeOf(value: string): ValueType | undefined;
+  /** Names of the types that a value may have whose type is not known. */
+  readonly possible: ReadonlySet<string>;
   /** Elements of a small tensor of integers, as far as they are known. */
   intsOf(value: string): readonly Dim[] | undefined;
   /** Element types and contents of the values that conversions added. */
