@@ -1,9 +1,20 @@
-import { attr, graph, IR_OPSET, model, node, type ResidentTensor, tensor, value, viewOf } from "@pare/core";
+import {
+  type Attribute,
+  attr,
+  graph,
+  IR_OPSET,
+  model,
+  node,
+  type ResidentTensor,
+  tensor,
+  value,
+  viewOf,
+} from "@pare/core";
 import { describe, expect, test } from "vitest";
 import { caseOf, graphCases, modelOfCase, operatorCases } from "./cases.ts";
 import { evaluate, evaluatedOperators, evaluateNode, evaluateValues } from "./evaluate.ts";
 import { numbersOf } from "./numeric.ts";
-import { checkNode, operatorNames } from "./schema.ts";
+import { checkNode, operatorNames, schemaOf } from "./schema.ts";
 
 /** Integers are equal; floats within 1e-5 of each other, for what they were written down with. */
 function expectClose(got: ResidentTensor | undefined, expected: ResidentTensor): void {
@@ -33,6 +44,19 @@ describe("evaluateNode", () => {
     expect(operatorNames().filter((op) => !tried.has(op))).toEqual(
       operatorNames().filter((op) => !evaluatedOperators.has(op)),
     );
+  });
+
+  test("an attribute that is left out has the schema's default", () => {
+    for (const c of operatorCases) {
+      const defaults = [...schemaOf(c.node.op, IR_OPSET)!.attributes.values()].flatMap((a) =>
+        a.default === undefined || c.node.attributes.has(a.name)
+          ? []
+          : [[a.name, { type: a.type, value: a.default } as Attribute] as const],
+      );
+      const whole = { ...c.node, attributes: new Map([...c.node.attributes, ...defaults]) };
+      const got = evaluateNode(whole, c.inputs);
+      for (const [i, expected] of c.outputs.entries()) expectClose(got?.[i], expected);
+    }
   });
 
   test("the cases are what the schemas say", () => {
@@ -245,6 +269,27 @@ describe("evaluate", () => {
     expectClose(got.get("y") as ResidentTensor, tensor("float32", [3], [3, 1, 2]));
     expect((got.get("t") as ResidentTensor[]).map((t) => numbersOf(t)[0])).toEqual([3, 1, 2]);
     expectClose(got.get("has") as ResidentTensor, tensor("bool", [], [0]));
+  });
+
+  test("sparse tensors stand for dense ones", async () => {
+    const sparse = (places: ResidentTensor) => ({
+      values: tensor("float32", [2], [5, 7]),
+      indices: places,
+      shape: [2, 3],
+    });
+    const m = model(
+      graph({
+        sparseWeights: new Map([["a", sparse(tensor("int64", [2], [1, 5]))]]),
+        nodes: [
+          node("Constant", [], ["b"], {
+            sparse_value: { type: "sparse", value: sparse(tensor("int64", [2, 2], [0, 1, 1, 0])) },
+          }),
+          node("Add", ["a", "b"], ["y"]),
+        ],
+        outputs: [float("y", [2, 3])],
+      }),
+    );
+    expectClose((await evaluate(m, {}))["y"], tensor("float32", [2, 3], [0, 10, 0, 7, 0, 7]));
   });
 
   test("hears an abort between nodes", async () => {

@@ -7,6 +7,7 @@ import {
   operatorOf,
   type ResidentTensor,
   resident,
+  type SparseTensor,
   type Tensor,
   type Values,
   viewOf,
@@ -14,8 +15,9 @@ import {
 import { fromTensor, isKnown, type Nd, toTensor } from "./evaluate/array.ts";
 import { Budget, type EvaluateLimits } from "./evaluate/budget.ts";
 import { rules } from "./evaluate/rules.ts";
-import { arrayOf, guarded, ruleFor, steps } from "./evaluate/run.ts";
+import { arrayOf, guarded, ruleFor, sparseConstant, steps } from "./evaluate/run.ts";
 import { sequenceRules } from "./evaluate/sequence.ts";
+import { denseOf } from "./evaluate/sparse.ts";
 import { isSequence, type Value } from "./evaluate/value.ts";
 
 export type { EvaluateLimits } from "./evaluate/budget.ts";
@@ -84,17 +86,20 @@ export async function evaluateValues(
   options: EvaluateOptions = {},
 ): Promise<ReadonlyMap<string, AnyValue>> {
   const { signal, limits } = options;
-  const constants = new Map<Tensor, Nd>();
-  for (const { graph } of viewOf(model).graphs)
+  const constants = new Map<Tensor | SparseTensor, Nd>();
+  for (const { graph } of viewOf(model).graphs) {
     for (const t of [...graph.weights.values(), ...graph.nodes.flatMap((n) => constantNodeValue(n) ?? [])])
       constants.set(t, arrayOf(await resident(t, signal)));
+    for (const t of [...graph.sparseWeights.values(), ...graph.nodes.flatMap((n) => sparseConstant(n) ?? [])])
+      constants.set(t, await denseOf(t, signal));
+  }
 
   const scope = new Map<string, Value>();
   for (const { name, type } of model.graph.inputs) {
     const given = inputs.get(name);
     if (given !== undefined) scope.set(name, toValue(given));
     else if (type?.kind === "optional") scope.set(name, null);
-    else if (!model.graph.weights.has(name))
+    else if (!model.graph.weights.has(name) && !model.graph.sparseWeights.has(name))
       throw failure("ops/input", `the input ${name} is missing`, { location: { value: name } });
   }
   const wanted = options.outputs ?? model.graph.outputs.map((v) => v.name);

@@ -12,6 +12,7 @@ import {
   placeOf,
   type ResidentTensor,
   readsOf,
+  type SparseTensor,
   type Tensor,
 } from "@pare/core";
 import { dtypeOf } from "../dtype-codes.ts";
@@ -30,7 +31,7 @@ const DEPTH_LIMIT = 64;
 export interface Frame {
   /** The model's functions by their operators. */
   readonly functions: ReadonlyMap<string, FunctionDef>;
-  readonly constants: ReadonlyMap<Tensor, Nd>;
+  readonly constants: ReadonlyMap<Tensor | SparseTensor, Nd>;
   /** Values of the graph around. */
   readonly outer: ((name: string) => Value | undefined) | undefined;
   /** Values that the graph starts with. */
@@ -96,12 +97,12 @@ export function* steps(g: Graph, frame: Frame): Generator<void, void> {
   const { scope, constants, outer, depth, budget, wanted } = frame;
   if (depth > DEPTH_LIMIT) throw failure("ops/too-deep", `graphs are nested more than ${DEPTH_LIMIT} deep`);
   budget.start();
-  for (const [name, t] of g.weights) if (!scope.has(name)) scope.set(name, constants.get(t)!);
+  for (const [name, t] of [...g.weights, ...g.sparseWeights]) if (!scope.has(name)) scope.set(name, constants.get(t)!);
   const read = (name: string): Value | undefined => (scope.has(name) ? scope.get(name) : outer?.(name));
   const { last } = livesOf(g);
   for (const [at, n] of g.nodes.entries()) {
     yield;
-    const held = isConstant(n) && constants.get(constantNodeValue(n)!);
+    const held = isConstant(n) && constants.get((constantNodeValue(n) ?? sparseConstant(n))!);
     if (held) {
       scope.set(n.outputs[0]!, held);
       continue;
@@ -148,6 +149,10 @@ function livesOf(g: Graph): Lives {
   lives.set(g, found);
   return found;
 }
+
+/** The tensor of a `Constant` node that holds a sparse one. */
+export const sparseConstant = (n: Node): SparseTensor | undefined =>
+  isConstant(n) ? attribute(n, "sparse_value", "sparse") : undefined;
 
 const isConstant = (n: Node): boolean => operatorOf(n) === "Constant";
 
