@@ -21,10 +21,10 @@ const codes = new Map([
   ["ENFILE", "io/too-many-open"],
 ]);
 
-/** An error of the file system as a PareError that names the file; other errors as they are. */
+/** An error of the file system as a PareError that names the file; others, such as the reason of an abort, as they are. */
 export function fileFailure(cause: unknown, path: string): unknown {
-  const code = (cause as NodeJS.ErrnoException | null)?.code;
-  if (isPareError(cause) || code === undefined) return cause;
+  const { code, syscall } = (cause ?? {}) as NodeJS.ErrnoException;
+  if (isPareError(cause) || code === undefined || syscall === undefined) return cause;
   const message = (cause as Error).message.replace(/, \w+ '.*$/s, "");
   return failure(codes.get(code) ?? "io/failed", message, { location: { file: path }, cause });
 }
@@ -45,6 +45,7 @@ export async function fileSource(path: string, options: FileOptions = {}): Promi
   const name = options.name ?? path;
   let handle: FileHandle | undefined;
   let opened: BigIntStats;
+  options.signal?.throwIfAborted();
   try {
     // Before opening: to open a device can have effects. Not to wait for a FIFO's writer takes O_NONBLOCK.
     if (!(await stat(path)).isFile()) throw notAFile(name);

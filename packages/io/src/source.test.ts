@@ -45,6 +45,18 @@ test("every kind of source reads the same ranges and refuses those outside", asy
 });
 
 describe("a file", () => {
+  test("whose read is aborted rejects with the signal's own reason, before and during", async () => {
+    const source = await openSource(join(folder, "f"));
+    const controller = new AbortController();
+    const reading = source.read(range, controller.signal);
+    controller.abort();
+    expect(await reading.catch((e: unknown) => e)).toBe(controller.signal.reason);
+    expect(await source.read(range, controller.signal).catch((e: unknown) => e)).toBe(controller.signal.reason);
+    const opening = openSource(join(folder, "f"), { signal: controller.signal });
+    expect(await opening.catch((e: unknown) => e)).toBe(controller.signal.reason);
+    await source.close();
+  });
+
   test("that changes in place fails the next read", async () => {
     for (const change of [() => appendFile(join(folder, "f"), "x"), () => writeFile(join(folder, "f"), "short")]) {
       const source = await openSource(join(folder, "f"));

@@ -1,12 +1,4 @@
-import {
-  type Diagnostic,
-  edit,
-  IR_OPSET,
-  isPareError,
-  type Model,
-  type Node,
-  PareError,
-} from "@pare/core";
+import { type Diagnostic, edit, IR_OPSET, isPareError, type Model, type Node, PareError } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
 import { checkNode, LOWEST_OPSET, lowestVersion, typesIn, withConstants } from "@pare/ops/schema";
 import { fail } from "./codes.ts";
