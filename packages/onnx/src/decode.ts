@@ -1,21 +1,9 @@
 import { type ByteSource, RESIDENT_LIMIT } from "@pare/core";
-import { append, appendStored, type Gather, gather, gathered, isMemory, rangeOf } from "./gather.ts";
+import { append, type Gather, gather, gathered, isMemory } from "./gather.ts";
 import { type Field, type Message, type MessageName, type Payload, type Plan, planOf } from "./proto.ts";
 import { textOf } from "./text.ts";
-import {
-  error,
-  isLoaded,
-  lengthOf,
-  load,
-  MAX_DEPTH,
-  type Reader,
-  signed,
-  skip,
-  spend,
-  step,
-  tagOf,
-  varint,
-} from "./wire.ts";
+import { child, type Draft, elements, float, int32, isData, residentLimit, set, store, take } from "./values.ts";
+import { error, isLoaded, lengthOf, load, MAX_DEPTH, type Reader, signed, skip, spend, tagOf } from "./wire.ts";
 
 export interface DecodeOptions {
   readonly signal?: AbortSignal;
@@ -26,15 +14,8 @@ export interface DecodeOptions {
   readonly memoryLimit?: number;
 }
 
-type Draft = Record<string, unknown>;
-
 /** Messages up to this many bytes are loaded whole. */
 const WHOLE = 2 * RESIDENT_LIMIT;
-/** While less tensor data than this is in memory, all small tensors are loaded; after it only the smallest. */
-const RESIDENT_TOTAL = 256 << 20;
-
-const residentLimit = (r: Reader) => (r.resident < RESIDENT_TOTAL ? RESIDENT_LIMIT : 1024);
-
 /**
  * Reads one message. Lengths, integers, nesting and memory are checked as it goes; tensor data above
  * {@link RESIDENT_LIMIT} stays in the source, which must stay open while anyone may read it.
@@ -126,8 +107,6 @@ function close(plan: Plan, m: Draft): Draft {
 const bytes = (held: unknown): Payload =>
   held instanceof Float32Array ? new Uint8Array(held.buffer) : (held as Payload);
 
-const isData = ({ type }: Field) => type === "raw" || type === "floats" || type === "doubles" || type === "varints";
-
 function enter(r: Reader, field: Field, m: Draft): void {
   r.path.push(field.name);
   if (field.plan && field.repeated) r.path.push(((m[field.name] ?? []) as unknown[]).length);
@@ -137,37 +116,6 @@ function leave(r: Reader, field: Field): void {
   if (field.plan && field.repeated) r.path.pop();
   r.path.pop();
 }
-
-/** The message to read a field's message into: a new one, or, where the file gives a singular field twice, the first. */
-function child(field: Field, m: Draft): Draft {
-  if (field.repeated) {
-    const made: Draft = {};
-    ((m[field.name] ??= []) as Draft[]).push(made);
-    return made;
-  }
-  for (const rival of field.rivals ?? []) delete m[rival];
-  return (m[field.name] ??= {}) as Draft;
-}
-
-function set(field: Field, m: Draft, value: unknown): void {
-  if (field.repeated) ((m[field.name] ??= []) as unknown[]).push(value);
-  else {
-    for (const rival of field.rivals ?? []) delete m[rival];
-    m[field.name] = value;
-  }
-}
-
-function store(r: Reader, field: Field, m: Draft, offset: number, length: number): void {
-  spend(r, 128);
-  const width = field.type === "floats" ? 4 : field.type === "doubles" ? 8 : 1;
-  if (length % width !== 0) throw notWhole(r, length, width);
-  const stored = rangeOf(r.source, offset, length);
-  if (field.type === "raw") m[field.name] = stored;
-  else appendStored((m[field.name] ??= gather()) as Gather, stored);
-}
-
-const notWhole = (r: Reader, length: number, width: number) =>
-  error(r, "onnx/packed", `a list of ${length} bytes does not hold whole elements of ${width} bytes`);
 
 function decodeField(r: Reader, plan: Plan, m: Draft, end: number, depth: number): void {
   const from = r.pos;
@@ -245,66 +193,4 @@ function decodeValue(r: Reader, field: Field, m: Draft, wire: number, end: numbe
     default:
       return type satisfies never;
   }
-}
-
-/** Elements of a packed list as their bytes, one (of wire type `single`) or many. */
-function elements(
-  r: Reader,
-  field: Field,
-  m: Draft,
-  wire: number,
-  single: number,
-  width: number,
-  end: number,
-): boolean {
-  if (wire !== single && wire !== 2) return false;
-  let length = width;
-  if (wire === 2) length = lengthOf(r, end);
-  else if (single === 0) {
-    const from = r.pos;
-    varint(r, end);
-    length = r.pos - from;
-    r.pos = from;
-  }
-  if (length > residentLimit(r) && isData(field)) {
-    store(r, field, m, r.start + r.pos, length);
-    r.pos += length;
-    return true;
-  }
-  if (length % width !== 0) throw notWhole(r, length, width);
-  // A list often comes one element at a time: growing by doubling costs up to twice its bytes.
-  spend(r, 2 * length + (wire === 2 ? 128 : 0));
-  r.resident += length;
-  const span = take(r, length, end);
-  if (single === 0) checkVarints(r, span, end);
-  append((m[field.name] ??= gather()) as Gather, span);
-  return true;
-}
-
-function checkVarints(r: Reader, span: Uint8Array, end: number): void {
-  const after = r.pos;
-  r.pos -= span.length;
-  const until = Math.min(after, end);
-  while (r.pos < until) varint(r, until);
-}
-
-function take(r: Reader, length: number, end = r.window.length): Uint8Array {
-  const from = r.pos;
-  step(r, length, end);
-  return r.window.subarray(from, r.pos);
-}
-
-function int32(r: Reader, end: number): number {
-  varint(r, end);
-  return r.low | 0;
-}
-
-const QUIET_NAN = 0x7fc00000;
-
-function float(r: Reader, span: Uint8Array): number | Float32Array {
-  const at = span.byteOffset - r.window.byteOffset;
-  const value = r.view.getFloat32(at, true);
-  return Number.isNaN(value) && r.view.getUint32(at, true) !== QUIET_NAN
-    ? new Float32Array(span.slice().buffer)
-    : value;
 }
