@@ -174,6 +174,11 @@ test("functions of the model and other domains come along", async () => {
   expectClose(await evaluate(upgrade(low), inputs), await evaluate(m, inputs));
 });
 
+test("constants that are alike are one", () => {
+  const m = parse(`<"": 27>\nmain (x: float32[3]) => (y: float32) {\na = Gelu(x)\nb = Gelu(a)\ny = Gelu(b)\n}`);
+  expect(downgrade(m, 17).graph.weights.size).toBe(3);
+});
+
 test("weights are the same objects, and the file says opset and IR version that go together", async () => {
   const m = parse(
     `<"": 27>\nmain (x: float32[3,4]) => (y: float32) {\nw: float32[4,2] = random(1)\na = MatMul(x, w)\ny = Gelu(a)\n}`,

@@ -1,12 +1,13 @@
 import { type Diagnostic, edit, IR_OPSET, isPareError, type Model, type Node, PareError } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
-import { checkNode, LOWEST_OPSET, lowestVersion, typesIn, withConstants } from "@pare/ops/schema";
+import { checkNode, LOWEST_OPSET, lowestVersion } from "@pare/ops/schema";
 import { fail } from "./codes.ts";
 import { nodeContext } from "./context.ts";
 import { builderOf, type Scope } from "./downgrade/builder.ts";
 import { unrollSequenceMaps } from "./downgrade/sequence-map.ts";
 import { lowerings } from "./downgrade/table.ts";
 import { widen } from "./downgrade/widen.ts";
+import { knowledge } from "./reword.ts";
 import { upgrade } from "./upgrade.ts";
 
 /**
@@ -25,26 +26,20 @@ export function downgrade(model: Model, opset: number): Model {
   const current = upgrade(model);
   const whole = opset < 17 ? unrollSequenceMaps(current, opset) : current;
   const types = inferTypes(whole);
-  const possible = typesIn(whole, types.of);
+  const knowledgeOf = knowledge(whole, types);
   const at = (opsets: ReadonlyMap<string, number>) => (opsets.has("") ? new Map([...opsets, ["", opset]]) : opsets);
   return edit(whole, (e) => {
     const problems: Diagnostic[] = [];
     for (const view of e.view.graphs) {
-      const typeOf = withConstants(view, types.of);
+      const known = knowledgeOf(view);
+      const shared = new Map<string, string>();
       for (const n of view.graph.nodes) {
-        const lowest = lowestVersion(n, typeOf, IR_OPSET, possible);
+        const lowest = lowestVersion(n, known.typeOf, IR_OPSET, known.possible);
         if (lowest <= opset) continue;
         const before: Node[] = [];
-        const scope = {
-          target: opset,
-          lowest,
-          typeOf,
-          possible,
-          intsOf: (v: string) => types.constantInts(view, v),
-          made: new Map(),
-        };
+        const context = nodeContext(e, view, n, before, { shared });
         try {
-          const after = lower(n, IR_OPSET, { ...nodeContext(e, view, n, before), ...scope });
+          const after = lower(n, IR_OPSET, { ...context, ...known, target: opset, lowest, made: new Map() });
           e.replace(n, [...before, ...after]);
         } catch (error) {
           if (!isPareError(error)) throw error;

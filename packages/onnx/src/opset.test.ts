@@ -17,6 +17,8 @@ describe("the opset that is written is the lowest that says the same", () => {
   const cases: readonly (readonly [what: string, lowest: number, header: string, body: string])[] = [
     ["operators of old", 7, "(x: float32[2]) => (y: float32[2])", "y = Relu(x)"],
     ["Softmax along an inner axis", 13, "(x: float32[2,3]) => (y: float32[2,3])", "y = Softmax<axis=0>(x)"],
+    ["axes that were an attribute", 7, "(x: float32[2]) => (y: float32)", "a: int64[1] = {0}\ny = ReduceMean(x, a)"],
+    ["parts that are alike", 7, "(x: float32[4]) => (y: float32)", "y, z = Split<num_outputs=2>(x)"],
     ["axes that are known late", 18, "(x: float32[2], a: int64[1]) => (y: float32)", "y = ReduceMax(x, a)"],
     ["int4", 21, "(x: int4[2]) => (y: float32[2])", "s: float32[] = {1}\ny = DequantizeLinear(x, s)"],
     ["an operator of 20", 20, "(x: string[2]) => (y: string[2])", "y = StringConcat(x, x)"],
