@@ -12,12 +12,12 @@ import {
 import { codeFormats } from "@pare/ops/kernels";
 import { type Candidate, channelAxis, reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
+import { scopeOptions } from "../options.ts";
+import { gptqRounding, gramOf, matrixOperators } from "../static/gptq-layers.ts";
 import type { ChannelOperator } from "./channels.ts";
 import { encoded } from "./codes.ts";
 import { encodeWeight } from "./encode.ts";
-import { gptqRounding, gramOf, matrixOperators } from "./gptq-layers.ts";
 import { type Granularity, layoutOf } from "./layout.ts";
-import { scopeOptions } from "./options.ts";
 
 /**
  * Stores weights as int8 codes behind a DequantizeLinear; activations stay float32. `channel` has a scale for each

@@ -1,9 +1,9 @@
 import type { Pass } from "@pare/core";
+import { float16 } from "../float16/float16.ts";
+import { int8Weights } from "../weights/int8-weights.ts";
 import { biasCorrection } from "./bias-correction.ts";
-import { float16 } from "./float16.ts";
 import { int8 } from "./int8.ts";
 import type { QuantizationOptions } from "./int8-options.ts";
-import { int8Weights } from "./int8-weights.ts";
 
 /** What a layer is stored and computed in, from the smallest on. */
 export type LayerFormat = "int8" | "int8 weights" | "int8 block weights" | "float16 weights";

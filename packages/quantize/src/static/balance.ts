@@ -1,5 +1,5 @@
 import { codeFormats, type Runs } from "@pare/ops/kernels";
-import type { Affine } from "./affine.ts";
+import type { Affine } from "../weights/affine.ts";
 
 /** Steps into which rounding errors, up to half a code, are sorted. */
 const BINS = 32;

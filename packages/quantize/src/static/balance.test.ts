@@ -1,9 +1,9 @@
 import { toCodes } from "@pare/ops/kernels";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { affineOf } from "./affine.ts";
+import { affineOf } from "../weights/affine.ts";
+import { layoutOf } from "../weights/layout.ts";
 import { balance } from "./balance.ts";
-import { layoutOf } from "./layout.ts";
 
 describe("balance", () => {
   const weights = fc

@@ -12,7 +12,7 @@ import {
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
 import * as z from "zod";
-import { biasOf, type ChannelOperator, type ChannelSet, channelSets } from "./channels.ts";
+import { biasOf, type ChannelOperator, type ChannelSet, channelSets } from "../weights/channels.ts";
 
 /** Rounds after which ranges hardly change any more. */
 const ROUNDS = 20;

@@ -10,8 +10,8 @@ import {
   type Tensor,
 } from "@pare/core";
 import { type CodeFormat, type Ranges, toCodes } from "@pare/ops/kernels";
+import { balance } from "../static/balance.ts";
 import { type Affine, affineOf, rangesOf } from "./affine.ts";
-import { balance } from "./balance.ts";
 import { type Granularity, groupsOf, layoutOf } from "./layout.ts";
 
 /** A weight as integer codes and what decodes them, all computed when first read. */

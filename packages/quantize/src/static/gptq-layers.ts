@@ -9,8 +9,8 @@ import {
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
 import { statisticKey } from "@pare/ops/observe";
-import { type ChannelOperator, channelOperators } from "./channels.ts";
-import type { Rounding } from "./codes.ts";
+import { type ChannelOperator, channelOperators } from "../weights/channels.ts";
+import type { Rounding } from "../weights/codes.ts";
 import { gptqCodes, type MatrixView } from "./gptq.ts";
 
 /** Most inputs of a layer: the time to round it grows with the cube. */

@@ -1,4 +1,4 @@
-import type { Affine } from "./affine.ts";
+import type { Affine } from "../weights/affine.ts";
 
 /** Share of the mean of the diagonal that is added to it, so that it can be inverted. */
 const DAMPING = 0.01;

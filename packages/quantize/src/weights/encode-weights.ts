@@ -8,13 +8,13 @@ import {
   type ResidentTensor,
   type Tensor,
 } from "@pare/core";
+import type { Constants } from "../constants.ts";
+import { type QuantizationOptions, weightGranularity } from "../static/int8-options.ts";
+import type { QuantizationPlan, QuantizedNode } from "../static/plan.ts";
+import { roundHalfEven, type ValueCodes } from "../static/value-codes.ts";
 import { type EncodedWeight, type EncodeOptions, encoded, type Rounding } from "./codes.ts";
-import type { Constants } from "./constants.ts";
 import { encodeWeight } from "./encode.ts";
-import { type QuantizationOptions, weightGranularity } from "./int8-options.ts";
 import type { Granularity } from "./layout.ts";
-import type { QuantizationPlan, QuantizedNode } from "./plan.ts";
-import { roundHalfEven, type ValueCodes } from "./value-codes.ts";
 
 /** Largest bias code: an accumulator of 32 bits has as much room again for the products. */
 const BIAS_LIMIT = 2 ** 30;

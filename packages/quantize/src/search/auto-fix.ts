@@ -16,12 +16,19 @@ import {
   viewOf,
 } from "@pare/core";
 import { gather } from "@pare/ops/observe";
-import { biasCorrection } from "./bias-correction.ts";
-import { equalize } from "./equalize.ts";
-import { int8 } from "./int8.ts";
-import { planned, type QuantizationOptions, quantizationOptions } from "./int8-options.ts";
-import { int8Weights } from "./int8-weights.ts";
-import { blocks, type LayerFormat, type Move, passesFor, type Sensitivity, weightMoves } from "./layer-formats.ts";
+import { biasCorrection } from "../static/bias-correction.ts";
+import { equalize } from "../static/equalize.ts";
+import { int8 } from "../static/int8.ts";
+import { planned, type QuantizationOptions, quantizationOptions } from "../static/int8-options.ts";
+import {
+  blocks,
+  type LayerFormat,
+  type Move,
+  passesFor,
+  type Sensitivity,
+  weightMoves,
+} from "../static/layer-formats.ts";
+import { int8Weights } from "../weights/int8-weights.ts";
 import { answersOf, type Metric, mean, scoreOf, upperBound } from "./metric.ts";
 
 export interface AutoFixOptions<A = unknown> {

@@ -1,9 +1,9 @@
 import { dataOf, type Model, samplesFrom, tensor, viewOf } from "@pare/core";
 import { parse } from "@pare/core/parse";
 import { describe, expect, test } from "vitest";
+import { host, inputs, numbers } from "../test/acme.ts";
 import { autoFix } from "./auto-fix.ts";
 import { characters, cosine, iou, top1, upperBound } from "./metric.ts";
-import { host, inputs, numbers } from "./test/acme.ts";
 
 /** Two layers; what goes into the second has one huge channel that its weights hardly look at. */
 function hostile(): Model {

@@ -17,8 +17,8 @@ import {
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
 import { statisticKey } from "@pare/ops/observe";
-import { type ChannelOperator, channelOperators } from "./channels.ts";
-import { encoded } from "./codes.ts";
+import { type ChannelOperator, channelOperators } from "../weights/channels.ts";
+import { encoded } from "../weights/codes.ts";
 import { gramOf, matrixOperators } from "./gptq-layers.ts";
 import { codeLimits, planned, quantizationOptions, roundingOf, weightGranularity } from "./int8-options.ts";
 

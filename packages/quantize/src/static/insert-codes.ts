@@ -1,6 +1,6 @@
 import { type Edit, type Node, node, type QuantizationScheme, type ResidentTensor, tensor } from "@pare/core";
-import { constantsOf } from "./constants.ts";
-import { encodeWeights } from "./encode-weights.ts";
+import { constantsOf } from "../constants.ts";
+import { encodeWeights } from "../weights/encode-weights.ts";
 import type { QuantizationOptions } from "./int8-options.ts";
 import type { QuantizationPlan, QuantizedNode } from "./plan.ts";
 import { quantizedConstant, type ValueCodes } from "./value-codes.ts";

@@ -10,11 +10,11 @@ import {
 import { inferTypes } from "@pare/ops/infer";
 import { channelAxis, namePattern } from "@pare/ops/weights";
 import * as z from "zod";
-import type { ChannelOperator } from "./channels.ts";
-import type { Rounding } from "./codes.ts";
+import { scopeOptions } from "../options.ts";
+import type { ChannelOperator } from "../weights/channels.ts";
+import type { Rounding } from "../weights/codes.ts";
+import type { Granularity } from "../weights/layout.ts";
 import { gptqRounding } from "./gptq-layers.ts";
-import type { Granularity } from "./layout.ts";
-import { scopeOptions } from "./options.ts";
 import { namesOf, planQuantization, type QuantizationPlan } from "./plan.ts";
 import { calibrations } from "./ranges.ts";
 

@@ -13,9 +13,9 @@ import {
 import { type CodeFormat, codeFormats, fixedStatistics, toCodes } from "@pare/ops/kernels";
 import { weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
+import { scopeOptions } from "../options.ts";
 import { encodeWeight } from "./encode.ts";
 import { layoutOf } from "./layout.ts";
-import { scopeOptions } from "./options.ts";
 
 const formats = Object.keys(codeFormats) as CodeFormat[];
 

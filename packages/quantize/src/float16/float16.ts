@@ -14,12 +14,12 @@ import { codeOf } from "@pare/ops/dtype-codes";
 import { inferTypes } from "@pare/ops/infer";
 import { type Scope, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
-import { encodeWeight } from "./encode.ts";
+import { scopeOptions } from "../options.ts";
+import { encodeWeight } from "../weights/encode.ts";
 import { toHalf } from "./half.ts";
 import { halfError, misfit } from "./half-error.ts";
 import { convertGraph } from "./half-graph.ts";
 import { valuesToObserve } from "./half-plan.ts";
-import { scopeOptions } from "./options.ts";
 
 /**
  * Halves a model: weights and, unless `compute` is float32, arithmetic become float16. What would overflow or vanish

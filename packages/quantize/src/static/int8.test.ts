@@ -2,10 +2,10 @@ import { dataOf, type Model, resident, run, tensor, viewOf } from "@pare/core";
 import { parse } from "@pare/core/parse";
 import { evaluate } from "@pare/ops/evaluate";
 import { describe, expect, test } from "vitest";
+import { host, inputs, numbers, target, unsigned } from "../test/acme.ts";
 import { biasCorrection } from "./bias-correction.ts";
 import { equalize } from "./equalize.ts";
 import { int8 } from "./int8.ts";
-import { host, inputs, numbers, target, unsigned } from "./test/acme.ts";
 
 /** Two convolutions around a residual, pooled, and a layer on top. */
 const network = (): Model =>
