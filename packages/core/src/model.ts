@@ -15,7 +15,10 @@ export type ValueType =
   | { readonly kind: "map"; readonly key: DType; readonly value?: ValueType }
   | { readonly kind: "opaque"; readonly domain: string; readonly name: string };
 
-/** What a format keeps beside what the IR models (doc strings, unknown fields), given back when it writes. Opaque. */
+/**
+ * What a format keeps beside what the IR models, given back when it writes. Opaque, but for `notes`: doc strings and
+ * metadata, which only people and tools read, so that a pass may drop them.
+ */
 export type Extra = Readonly<Record<string, unknown>>;
 
 /** A name and, where it is known, its type. */

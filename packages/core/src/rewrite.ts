@@ -18,6 +18,8 @@ export interface Replacement {
 }
 
 export interface RuleContext {
+  /** The model that this round looks at. */
+  readonly model: Model;
   /** A value name that is new in the model. */
   fresh(base: string): string;
   /** Adds a constant and returns its name. Ask only when the match is certain. */
@@ -65,7 +67,7 @@ export function rewrite(model: Model, rules: readonly Rule[], options: RewriteOp
           weights.set(name, tensor);
           return name;
         };
-        const found = rule.match(n, view, { fresh: e.fresh, weight });
+        const found = rule.match(n, view, { model: current, fresh: e.fresh, weight });
         if (!found) return;
         const { remove, keep = [], add = [], redirect } = found;
         if (remove.some((m) => removed.has(m) || kept.has(m)) || keep.some((m) => removed.has(m))) return;

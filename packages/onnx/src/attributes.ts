@@ -33,9 +33,18 @@ export function kindOf(p: AttributeProto): AttributeKind | undefined {
 }
 
 /** What the IR keeps of a message that it does not model, under the key of this format. */
-export const keep = (rest: object): { extra?: Attribute["extra"] & object } =>
-  Object.keys(rest).length > 0 ? { extra: { onnx: rest } } : {};
+export function keep(rest: object): { extra?: Attribute["extra"] & object } {
+  const { doc_string, metadata_props, ...onnx } = rest as Record<string, unknown>;
+  const notes = {
+    ...(doc_string !== undefined && { doc_string }),
+    ...(metadata_props !== undefined && { metadata_props }),
+  };
+  const parts = Object.entries({ onnx, notes }).filter(([, fields]) => Object.keys(fields).length > 0);
+  return parts.length > 0 ? { extra: Object.fromEntries(parts) } : {};
+}
 
 /** What was kept. */
-export const kept = (extra: Readonly<Record<string, unknown>> | undefined): Readonly<Record<string, unknown>> =>
-  (extra?.["onnx"] as Readonly<Record<string, unknown>> | undefined) ?? {};
+export const kept = (extra: Readonly<Record<string, unknown>> | undefined): Readonly<Record<string, unknown>> => ({
+  ...(extra?.["onnx"] as object | undefined),
+  ...(extra?.["notes"] as object | undefined),
+});

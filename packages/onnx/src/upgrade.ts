@@ -70,8 +70,8 @@ export function upgrade(
 }
 
 function withoutTraining(extra: Model["extra"] & object): Model["extra"] & object {
-  const { training_info, ...rest } = kept(extra);
-  return { ...extra, onnx: rest };
+  const { training_info, ...onnx } = (extra["onnx"] ?? {}) as Readonly<Record<string, unknown>>;
+  return { ...extra, onnx };
 }
 
 const rootOf = (view: GraphView): GraphView => (view.parent ? rootOf(view.parent) : view);

@@ -1,11 +1,92 @@
-import { type Pass, pipeline } from "@pare/core";
+import { PASS_API_VERSION, type Pass } from "@pare/core";
+import { cancelReshapes } from "./cancel-reshapes.ts";
+import { cancelTransposes } from "./cancel-transposes.ts";
+import { eliminateCommonSubexpressions } from "./common-subexpressions.ts";
 import { removeDeadCode } from "./dead-code.ts";
-import { foldConstants } from "./fold-constants.ts";
-import { fuseBatchNorm } from "./fuse-batch-norm.ts";
+import { fixShapes } from "./fix-shapes.ts";
+import { foldConstants } from "./fold/constants.ts";
+import { liftConstants } from "./fold/lift-constants.ts";
+import { fuseAffine } from "./fuse/affine.ts";
+import { fusePadding } from "./fuse/padding.ts";
+import { inlineFunctions } from "./inline-functions.ts";
+import { inlineIf } from "./inline-if.ts";
+import { recognizeGelu, recognizeHardSwish } from "./recognize/activations.ts";
+import { recognizeAttention } from "./recognize/attention.ts";
+import { recognizeLayerNormalization } from "./recognize/layer-normalization.ts";
 import { removeIdentity } from "./remove-identity.ts";
+import { removeInferredTypes } from "./remove-inferred-types.ts";
+import { removeNotes } from "./remove-notes.ts";
+import { tieWeights } from "./tie-weights.ts";
 
-export { foldConstants, fuseBatchNorm, removeDeadCode, removeIdentity };
+export {
+  cancelReshapes,
+  cancelTransposes,
+  eliminateCommonSubexpressions,
+  fixShapes,
+  foldConstants,
+  fuseAffine,
+  fusePadding,
+  inlineFunctions,
+  inlineIf,
+  liftConstants,
+  recognizeAttention,
+  recognizeGelu,
+  recognizeHardSwish,
+  recognizeLayerNormalization,
+  removeDeadCode,
+  removeIdentity,
+  removeInferredTypes,
+  removeNotes,
+  tieWeights,
+};
 
-/** All simplifications, in the order in which each finds what the one before made possible. Values and answers stay the same. */
-export const optimize = (): Pass =>
-  pipeline("optimize", [removeIdentity(), foldConstants(), fuseBatchNorm(), removeDeadCode()]);
+/** In the order in which each finds what the one before made possible. */
+const steps = [
+  liftConstants,
+  foldConstants,
+  inlineIf,
+  removeIdentity,
+  tieWeights,
+  eliminateCommonSubexpressions,
+  recognizeLayerNormalization,
+  recognizeGelu,
+  recognizeHardSwish,
+  fuseAffine,
+  fusePadding,
+  cancelTransposes,
+  cancelReshapes,
+  removeDeadCode,
+  removeNotes,
+  removeInferredTypes,
+];
+
+/** Times that all steps are gone through: an `If` within an `If` of which the sizes were not known takes another each. */
+const MOST_ROUNDS = 16;
+
+/**
+ * All simplifications, again and again until none finds anything. Answers stay the same but for rounding, and the file
+ * does not grow. The report names the pass that found each node.
+ */
+export const optimize = (): Pass => {
+  const passes = steps.map((step) => step());
+  return {
+    name: "optimize",
+    apiVersion: PASS_API_VERSION,
+    options: {},
+    needs: [],
+    reads: "weights",
+    async run(model, ctx) {
+      let current = model;
+      for (let round = 0; round < MOST_ROUNDS; round++) {
+        const before = current;
+        for (const pass of passes)
+          current = await pass.run(current, {
+            ...ctx,
+            done: (site, facts) => ctx.done(site, { ...facts, pass: pass.name }),
+          });
+        if (current === before) break;
+      }
+      return current;
+    },
+  };
+};

@@ -3,7 +3,7 @@ import { parse } from "@pare/core/parse";
 import { print } from "@pare/core/print";
 import { evaluate } from "@pare/ops/evaluate";
 import { describe, expect, test } from "vitest";
-import { foldConstants, fuseBatchNorm, optimize, removeDeadCode, removeIdentity } from "./index.ts";
+import { foldConstants, fuseAffine, optimize, removeDeadCode, removeIdentity } from "./index.ts";
 
 const operators = (m: Model) => m.graph.nodes.map((n) => n.op);
 
@@ -96,7 +96,7 @@ describe("removeDeadCode", () => {
   });
 });
 
-describe("fuseBatchNorm", () => {
+describe("fuseAffine", () => {
   const text = (conv: string, weight: string, bias = "") => `main (x: float32[1,2,5,5]) => (y) {
       w: float32${weight} = random(1)  b: float32[4] = random(2)
       scale: float32[4] = random(3)  shift: float32[4] = random(4)  mean: float32[4] = random(5)  var: float32[4] = {0.5, 1, 2, 0.1}
@@ -111,7 +111,7 @@ describe("fuseBatchNorm", () => {
   ];
   test.each(cases)("%s %s%s gives the same answers", async (conv, weight, bias) => {
     const m = parse(text(conv, weight, bias));
-    const { model } = await run([fuseBatchNorm(), removeDeadCode()], m);
+    const { model } = await run([fuseAffine(), removeDeadCode()], m);
     expect(operators(model)).toEqual([conv.replace(/<.*/, "")]);
     const x = tensor(
       "float32",
@@ -123,7 +123,7 @@ describe("fuseBatchNorm", () => {
 
   test("a convolution whose result another reads stays", async () => {
     const m = parse(text("Conv", "[4,2,3,3]").replace("=> (y)", "=> (y, c)"));
-    expect((await run(fuseBatchNorm(), m)).model).toBe(m);
+    expect((await run(fuseAffine(), m)).model).toBe(m);
   });
 
   test("large weights are scaled as they are read, not before", async () => {
