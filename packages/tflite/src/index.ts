@@ -1,0 +1,14 @@
+export {
+  operator,
+  type TfliteCode,
+  type TfliteEnd,
+  type TfliteGraph,
+  type TfliteMetadata,
+  type TfliteModel,
+  type TfliteOperator,
+  type TfliteSignature,
+  type TfliteTensor,
+} from "./format/model.ts";
+export { type BuiltinOperator, type OptionsOf, optionsTableOf } from "./format/options.ts";
+export type { Payload } from "./format/payload.ts";
+export type { Enum, Tables, Union } from "./format/schema.gen.ts";
