@@ -43,6 +43,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "scale",
+    {
+      about: "reading, upgrading, optimizing, verifying and writing graphs of 10,000 and 100,000 nodes",
+      load: async () => (await import("./cases/scale.ts")).scale,
+    },
+  ],
+  [
     "big-model",
     {
       about: "int8 weights of a 4 GiB model: time against a copy, peak memory",

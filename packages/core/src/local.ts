@@ -48,7 +48,7 @@ export const holdsGraph = (n: Node): boolean => {
 export const infosOf = (list: readonly ValueInfo[]): ReadonlyMap<string, ValueInfo> =>
   recall(infos, list, () => new Map(list.map((v) => [v.name, v])));
 
-const definitions = (g: Graph) => [g.weights, g.sparseWeights, infosOf(g.inputs), indexOf(g.nodes).writers];
+const definitions = (g: Graph) => [indexOf(g.nodes).writers, g.weights, infosOf(g.inputs), g.sparseWeights];
 
 /** Whether the graph itself defines a value, not one around it. */
 export const defines = (g: Graph, v: string): boolean => definitions(g).some((map) => map.has(v));

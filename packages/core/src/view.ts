@@ -139,10 +139,10 @@ function graphView(graph: Graph, path: string, parent?: GraphView, holder?: Node
     definer: (v) => (defines(graph, v) ? self : parent?.definer(v)),
     info: (v) => graph.types.get(v) ?? infosOf(graph.inputs).get(v) ?? infosOf(graph.outputs).get(v),
     constant(v) {
-      if (!defines(graph, v)) return parent?.constant(v);
-      if (infosOf(graph.inputs).has(v)) return undefined;
       const made = self.producer(v);
-      return graph.weights.get(v) ?? (made && constantNodeValue(made));
+      if (made) return constantNodeValue(made);
+      if (infosOf(graph.inputs).has(v)) return undefined;
+      return graph.weights.get(v) ?? (defines(graph, v) ? undefined : parent?.constant(v));
     },
   };
   return self;

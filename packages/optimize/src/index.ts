@@ -16,6 +16,7 @@ import { recognizeLayerNormalization } from "./recognize/layer-normalization.ts"
 import { removeIdentity } from "./remove-identity.ts";
 import { removeInferredTypes } from "./remove-inferred-types.ts";
 import { removeNotes } from "./remove-notes.ts";
+import { together } from "./rule-pass.ts";
 import { tieWeights } from "./tie-weights.ts";
 
 export {
@@ -40,21 +41,18 @@ export {
   tieWeights,
 };
 
-/** In the order in which each finds what the one before made possible. */
+/**
+ * In the order in which each finds what the one before made possible. What is recognised comes before what is fused:
+ * constants that are folded into weights hide the pattern that they were part of.
+ */
 const steps = [
   liftConstants,
   foldConstants,
   inlineIf,
-  removeIdentity,
   tieWeights,
   eliminateCommonSubexpressions,
-  recognizeLayerNormalization,
-  recognizeGelu,
-  recognizeHardSwish,
-  fuseAffine,
-  fusePadding,
-  cancelTransposes,
-  cancelReshapes,
+  together(removeIdentity, recognizeLayerNormalization, recognizeGelu, recognizeHardSwish),
+  together(fuseAffine, fusePadding, cancelTransposes, cancelReshapes),
   removeDeadCode,
   removeNotes,
   removeInferredTypes,
@@ -65,7 +63,8 @@ const MOST_ROUNDS = 16;
 
 /**
  * All simplifications, again and again until none finds anything. Answers stay the same but for rounding, and the file
- * does not grow. The report names the pass that found each node.
+ * does not grow. The report says by which step each node was
+ * found.
  */
 export const optimize = (): Pass => {
   const passes = steps.map((step) => step());
@@ -77,14 +76,16 @@ export const optimize = (): Pass => {
     reads: "weights",
     async run(model, ctx) {
       let current = model;
-      for (let round = 0; round < MOST_ROUNDS; round++) {
-        const before = current;
-        for (const pass of passes)
-          current = await pass.run(current, {
-            ...ctx,
-            done: (site, facts) => ctx.done(site, { ...facts, pass: pass.name }),
-          });
-        if (current === before) break;
+      // How many in a row, around the end, have left this very model as it is.
+      let idle = 0;
+      for (let i = 0; idle < passes.length && i < MOST_ROUNDS * passes.length; i++) {
+        const pass = passes[i % passes.length]!;
+        const next = await pass.run(current, {
+          ...ctx,
+          done: (site, facts) => ctx.done(site, { by: pass.name, ...facts }),
+        });
+        idle = next === current ? idle + 1 : 0;
+        current = next;
       }
       return current;
     },

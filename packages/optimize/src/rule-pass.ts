@@ -1,17 +1,35 @@
-import { definePass, type GraphView, type Model, PASS_API_VERSION, type Rule, rewrite } from "@pare/core";
+import {
+  definePass,
+  type GraphView,
+  type Model,
+  PASS_API_VERSION,
+  type PassFactory,
+  type Rule,
+  rewrite,
+} from "@pare/core";
 import { inferTypes, type Types } from "@pare/ops/infer";
 
 /** A pass that applies rules until none matches, and reports the nodes that they matched. */
 export const rulePass = (name: string, rules: readonly Rule[]) =>
-  definePass({
-    name,
-    apiVersion: PASS_API_VERSION,
-    run: (model, _, ctx) =>
-      rewrite(model, rules, {
-        signal: ctx.signal,
-        onRewrite: (rule, node, view) => ctx.done({ view, node }, { rule: rule.name }),
-      }),
-  });
+  Object.assign(
+    definePass({
+      name,
+      apiVersion: PASS_API_VERSION,
+      run: (model, _, ctx) =>
+        rewrite(model, rules, {
+          signal: ctx.signal,
+          onRewrite: (rule, node, view) => ctx.done({ view, node }, { rule: rule.name }),
+        }),
+    }),
+    { rules },
+  );
+
+/** Several passes of rules in one: the graph is gone through once for all of them. */
+export const together = (...passes: readonly { readonly passName: string; readonly rules: readonly Rule[] }[]) =>
+  rulePass(
+    passes.map((p) => p.passName).join(", "),
+    passes.flatMap((p) => p.rules),
+  );
 
 const inferred = new WeakMap<Model, Types>();
 

@@ -31,7 +31,8 @@ export const tieWeights = definePass({
         const kept = group.find((w) => w.view === home);
         const name = kept?.name ?? e.addWeight(home, e.fresh(group[0]!.name), group[0]!.tensor);
         for (const w of group) {
-          if (w === kept || !e.replaceValue(w.view, w.name, name)) continue;
+          if (w === kept) continue;
+          for (const use of w.uses) e.setInput(use, name);
           e.removeWeight(w.view, w.name);
           ctx.done(w, { same: name });
         }

@@ -87,6 +87,8 @@ export function broadcastDim(a: Dim, b: Dim): Dim {
 
 /** The shape that several become by broadcasting. */
 export function broadcast(shapes: readonly Shape[]): Shape {
+  const [first] = shapes;
+  if (shapes.every((shape) => shape === first || shape?.length === 0)) return first;
   let out: Dim[] = [];
   for (const shape of shapes) {
     if (!shape) return undefined;

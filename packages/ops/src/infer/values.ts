@@ -250,8 +250,16 @@ export function constantValues(t: Tensor): readonly number[] | undefined {
   return Array.from(storageView(t.dtype, bytes) as Iterable<number | bigint>, Number);
 }
 
-/** A constant as a fact; its elements are read when a rule asks. */
+const constantFacts = new WeakMap<Tensor, Fact>();
+
+/** A constant as a fact, always the same one; its elements are read when a rule asks. */
 export function constantFact(t: Tensor): Fact {
+  let fact = constantFacts.get(t);
+  if (!fact) constantFacts.set(t, (fact = lazyFact(t)));
+  return fact;
+}
+
+function lazyFact(t: Tensor): Fact {
   let values: readonly Dim[] | undefined;
   let isRead = false;
   return {

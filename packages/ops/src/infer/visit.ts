@@ -136,8 +136,33 @@ export function visitModel(model: Model, given: ReadonlyMap<string, readonly Dim
   return new Map(viewOf(model).graphs.map((v) => [v, known.get(v.graph) ?? new Map()]));
 }
 
+interface Ruling {
+  readonly opset: number;
+  readonly inputs: Call["inputs"];
+  readonly facts: readonly (Fact | undefined)[];
+}
+/** What was said last of a node: models that are made from each other share most nodes, and the facts before them. */
+const rulings = new WeakMap<Node, Ruling>();
+
 /** What the rules of a standard operator say of its outputs. */
 function ruled(c: Call, opset: number): readonly (Fact | undefined)[] {
+  const last = rulings.get(c.node);
+  if (last?.opset === opset && last.inputs.every((fact, i) => isSame(fact, c.inputs[i]))) return last.facts;
+  const facts = applied(c, opset);
+  rulings.set(c.node, { opset, inputs: c.inputs, facts });
+  return facts;
+}
+
+/** Whether two facts are known to say the same: elements are not compared. */
+const isSame = (a: Fact | undefined, b: Fact | undefined): boolean =>
+  a === b ||
+  (a?.shape !== undefined &&
+    b?.shape !== undefined &&
+    a.dtype === b.dtype &&
+    !("values" in a || "values" in b || a.other || b.other) &&
+    (a.shape === b.shape || (a.shape.length === b.shape.length && a.shape.every((d, i) => d === b.shape![i]))));
+
+function applied(c: Call, opset: number): readonly (Fact | undefined)[] {
   const { node, inputs } = c;
   const facts = sequenceRules.get(node.op)?.(c);
   if (facts) return facts;
@@ -199,15 +224,27 @@ function declarations(model: Model, given: ReadonlyMap<string, readonly Dim[]>) 
     return found?.shape ? { ...found, shape: found.shape.map(dim) } : found;
   };
 
+  /** The same object for the same declaration, so that what is computed from it is found again. */
+  const factAsDeclared = (type: ValueType, main: boolean): Fact | undefined => {
+    if (!main || given.size > 0) return fact(type, main);
+    let found = declaredFacts.get(type);
+    if (!found) {
+      found = fact(type, true);
+      if (found) declaredFacts.set(type, found);
+    }
+    return found;
+  };
+
   return {
     input({ name, type }: ValueInfo): Fact | undefined {
       const shape = given.get(name)?.map(normal);
-      return type && { ...fact(type, true), ...(shape && { shape }) };
+      const found = type && factAsDeclared(type, true);
+      return shape && found ? { ...found, shape } : found;
     },
     /** The more exact of what was inferred and what is declared; what was inferred where they contradict each other. */
     merge(inferred: Fact | undefined, graph: Graph, name: string): Fact | undefined {
       const type = bodies.has(graph) ? undefined : infos.get(graph)?.(name)?.type;
-      const said = type && fact(type, graph === model.graph);
+      const said = type && factAsDeclared(type, graph === model.graph);
       if (!said) return inferred;
       if (!inferred) return contradicted ? { dtype: said.dtype, other: said.other } : said;
       return merged(inferred, contradicted ? { dtype: said.dtype, other: said.other } : said);
@@ -215,7 +252,11 @@ function declarations(model: Model, given: ReadonlyMap<string, readonly Dim[]>) 
   };
 }
 
+/** Types that graphs declare, as facts. */
+const declaredFacts = new WeakMap<ValueType, Fact>();
+
 function merged(inferred: Fact, said: Fact): Fact {
+  if (inferred.dtype && inferred.shape?.every((d) => typeof d === "number")) return inferred;
   if (inferred.other) return { other: mergedTypes(inferred.other, said.other) };
   const { dtype, shape, values: elements } = { dtype: inferred.dtype ?? said.dtype, ...pick(inferred, said) };
   return { dtype, shape, ...(elements && { values: elements }), ...(!dtype && said.other && { other: said.other }) };

@@ -57,6 +57,8 @@ export function typeName(type: ValueType | undefined): string | undefined {
 let parts: readonly string[] | undefined;
 let lines: ReadonlyMap<string, readonly string[]> | undefined;
 const made = new Map<string, OperatorSchema>();
+/** The same by the version that was asked for. */
+const found = new Map<string, OperatorSchema>();
 
 const part = (index: string): readonly string[] =>
   index === "" ? [] : (parts ??= pool.split("\n"))[Number.parseInt(index, 36)]!.split(",");
@@ -86,11 +88,15 @@ export const versionsOf = (op: string): number[] => versionsIn(op).map((text) =>
  * @example schemaOf("Conv", 27)?.attributes.get("group")?.default // 1
  */
 export function schemaOf(op: string, version: number): OperatorSchema | undefined {
+  const asked = `${op}@${version}`;
+  const known = found.get(asked);
+  if (known) return known;
   const text = versionsIn(op).findLast((v) => Number.parseInt(v, 10) <= version);
   if (text === undefined) return undefined;
   const key = `${op}|${text}`;
   let schema = made.get(key);
   if (!schema) made.set(key, (schema = parse(op, text)));
+  found.set(asked, schema);
   return schema;
 }
 

@@ -90,10 +90,10 @@ function specOf(view: GraphView, name: string, types: Types): Spec | undefined {
 /** What `Shape` gives and what is computed from it, where inference knows all of it. */
 function fromShapes(n: Node, view: GraphView, types: Types): readonly (Tensor | undefined)[] | undefined {
   const results = n.outputs.map((v) => {
-    const spec = specOf(view, v, types);
-    const values = spec && (isInteger(spec.dtype) || spec.dtype === "bool") ? types.constantInts(view, v) : undefined;
-    return values?.every((d) => typeof d === "number")
-      ? tensorOf(spec!.dtype, spec!.shape, values as readonly number[])
+    const values = v === "" ? undefined : types.constantInts(view, v);
+    const spec = values?.every((d) => typeof d === "number") ? specOf(view, v, types) : undefined;
+    return spec && (isInteger(spec.dtype) || spec.dtype === "bool")
+      ? tensorOf(spec.dtype, spec.shape, values as readonly number[])
       : undefined;
   });
   return n.outputs.every((v, i) => v === "" || results[i]) ? results : undefined;
