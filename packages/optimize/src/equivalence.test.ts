@@ -79,7 +79,11 @@ describe.each(Object.entries(factories))("%s", (name, make) => {
 
   test("models of what it is for keep their answers", async () => {
     const tapes = fc.array(fc.nat(9999), { minLength: 20, maxLength: 80 });
-    await fc.assert(fc.asyncProperty(tapes.map(motifModel), holds), { numRuns: name === "optimize" ? 150 : 60 });
+    await fc.assert(fc.asyncProperty(tapes.map(motifModel), holds), {
+      numRuns: 150,
+      // Always the same, so that all of them come up.
+      seed: 7,
+    });
   }, 60_000);
 
   test.skipIf(name === "fixShapes")(

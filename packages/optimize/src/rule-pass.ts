@@ -3,7 +3,6 @@ import {
   type GraphView,
   type Model,
   PASS_API_VERSION,
-  type PassFactory,
   type Rule,
   rewrite,
 } from "@pare/core";

@@ -156,7 +156,10 @@ function branch(m: Site, op: string, before?: () => string) {
     c.output(c.op("Add", [c.op(other, [m.x]), c.weight(trainedLike([C, 1, 1], 9))]));
     return attr.graph(c.graph("inner"));
   };
-  const y = b.op("If", [b.op("Not", [known])], { then_branch: inside("Abs"), else_branch: inside("Relu") });
+  const y = b.op("If", [m.choose(2) ? known : b.op("Not", [known])], {
+    then_branch: inside("Abs"),
+    else_branch: inside("Relu"),
+  });
   b.output(b.op(op, [b.op("Add", [y, b.op("Relu", [m.x])])]));
   return attr.graph(b.graph("branch"));
 }
