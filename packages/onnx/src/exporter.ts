@@ -7,12 +7,14 @@ import {
   isPareError,
   type Model,
   PareError,
+  type Target,
   type Tensor,
   verify,
 } from "@pare/core";
 import { checkFileName } from "@pare/io";
 import { tooLargeForOneFile } from "./document.ts";
 import { encode } from "./encode.ts";
+import { fuse } from "./fuse.ts";
 import { opsetToWrite } from "./opset.ts";
 import type { Payload } from "./proto.ts";
 import { INLINE_LIMIT, pump } from "./pump.ts";
@@ -33,6 +35,11 @@ export interface OnnxWriteOptions {
    * (`"run"`, the default), or once when an engine folds constants (`"load"`), by Cast and Mul.
    */
   readonly decodeWeights?: "run" | "load";
+  /**
+   * What the file is for: quantized arithmetic is written in the operators that this target has for it, beside those of
+   * ONNX. Without it, in those of ONNX alone.
+   */
+  readonly target?: Target;
 }
 
 const AUTO_LIMIT = 1.8e9;
@@ -61,7 +68,8 @@ export const onnxExporter: Exporter<OnnxWriteOptions> = {
 function prepare(model: Model, options: OnnxWriteOptions): { lowered?: Model; problems: readonly Diagnostic[] } {
   const problems: Diagnostic[] = verify(model).filter((d) => d.code !== "core/no-opset");
   try {
-    const decoded = options.decodeWeights === "load" ? decodeOnLoad(model) : model;
+    const fused = options.target ? fuse(model, options.target) : model;
+    const decoded = options.decodeWeights === "load" ? decodeOnLoad(fused) : fused;
     return { lowered: opsetToWrite(decoded, options.opset), problems };
   } catch (error) {
     if (!isPareError(error)) throw error;

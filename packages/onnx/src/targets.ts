@@ -55,11 +55,14 @@ const fused = [
   ["Add", "Relu"],
 ];
 
+/** Operators of its own in which ONNX Runtime computes with quantized weights. */
+const contributed = ["com.microsoft.MatMulNBits"];
+
 const ort = (name: string, activations: CodeFormat, weights: Partial<CodeFormat> = {}): Target => ({
   name,
   runtime: "onnxruntime",
   opsets: new Map([["", ORT_OPSET]]),
-  operators: new Map(operatorNames().map((op) => [op, {}])),
+  operators: new Map([...operatorNames(), ...contributed].map((op) => [op, {}])),
   dtypes: ["float32", "float16", "int8", "uint8", "int16", "uint16", "int32", "int64", "float64", "bool"],
   quantization: {
     activations,

@@ -9,9 +9,11 @@ import {
   resident,
   type Tensor,
 } from "@pare/core";
-import { type CodeFormat, type Ranges, toCodes } from "@pare/ops/kernels";
+import { type CodeFormat, codeFormats, type Ranges, toCodes } from "@pare/ops/kernels";
+import { pack } from "@pare/ops/numeric";
 import { balance } from "../static/balance.ts";
 import { type Affine, affineOf, rangesOf } from "./affine.ts";
+import { leastErrorAffine } from "./block-scales.ts";
 import { type Granularity, groupsOf, layoutOf } from "./layout.ts";
 
 /** A weight as integer codes and what decodes them, all computed when first read. */
@@ -40,6 +42,8 @@ export interface EncodeOptions {
   readonly rounding: Rounding;
   /** Bits that are used of the format. */
   readonly bits?: number | undefined;
+  /** Of blocks: whether scales are searched under which the squared error is least; otherwise ranges are kept whole. */
+  readonly leastError?: boolean;
   /** Changes scales before anything is encoded, in place; `key` says how. */
   readonly adjust?:
     | { readonly key: string; readonly scales: (scale: Float32Array, ranges: Ranges) => void }
@@ -48,16 +52,20 @@ export interface EncodeOptions {
 
 /** Derives codes, scales and zero points; the ranges are found when one of them is first read. */
 export function encoded(source: Tensor<"float32">, options: EncodeOptions): EncodedWeight {
-  const { name, format, granularity, symmetric, rounding, bits, adjust } = options;
+  const { name, format, granularity, symmetric, rounding, bits, leastError = false, adjust } = options;
   const layout = layoutOf(source.shape, granularity);
   const affine = memo(async (signal) => {
+    if (leastError && granularity.kind === "block")
+      return leastErrorAffine(source.shape, granularity, elementsOf(source, signal), format, symmetric, name);
     const ranges = await rangesOf(layout, elementsOf(source, signal));
     const found = affineOf(ranges, format, symmetric, name, bits);
     adjust?.scales(found.scale, ranges);
     return found;
   });
   const how = typeof rounding === "string" ? rounding : rounding.key;
-  const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, bits, adjust?.key])}`;
+  const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, bits, leastError, adjust?.key])}`;
+  const stored = (codes: Int8Array) => (codeFormats[format].bits === 4 ? pack("int4", codes) : codes);
+  const dtype = format as "int8";
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
   return {
     affine,
@@ -65,7 +73,7 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
       typeof rounding === "string"
         ? deriveTensor(source, {
             key,
-            dtype: format as DType,
+            dtype: dtype as DType,
             prepare: (_, signal) => affine(signal),
             map(data, a, start) {
               const runs = layout.runs(start, data.length);
@@ -75,15 +83,17 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
             },
           })
         : computedTensor({
-            dtype: "int8",
+            dtype,
             shape: source.shape,
             ...keyed("codes"),
             compute: async (signal) =>
-              rounding.codes(
-                dataOf(await resident(source, signal)) as Float32Array,
-                await affine(signal),
-                groupsOf(layout, elementCount(source.shape)),
-              ),
+              stored(
+                rounding.codes(
+                  dataOf(await resident(source, signal)) as Float32Array,
+                  await affine(signal),
+                  groupsOf(layout, elementCount(source.shape)),
+                ),
+              ) as Int8Array,
           }),
     scale: computedTensor({
       dtype: "float32",
@@ -92,10 +102,10 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
       compute: async (signal) => (await affine(signal)).scale,
     }),
     zeroPoint: computedTensor({
-      dtype: "int8",
+      dtype,
       shape: layout.scaleShape,
       ...keyed("zero"),
-      compute: async (signal) => Int8Array.from((await affine(signal)).zeroPoint),
+      compute: async (signal) => stored(Int8Array.from((await affine(signal)).zeroPoint)) as Int8Array,
     }),
   };
 }

@@ -1,0 +1,85 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { dataOf, type Model, type ResidentTensor, run, tensor } from "@pare/core";
+import { parse } from "@pare/core/parse";
+import { openOnnx, ortX64, writeOnnx } from "@pare/onnx";
+import { evaluate } from "@pare/ops/evaluate";
+import { blockWeights } from "@pare/quantize";
+import { ort } from "@pare/runtime-ort";
+import { trainedLike } from "@pare/testing";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pare-fused-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Operators of what is written for a target, and what ONNX Runtime and the evaluator give. */
+async function written(m: Model, inputs: Record<string, ResidentTensor>) {
+  const file = join(folder, "model.onnx");
+  await writeOnnx(m, file, { target: ortX64 });
+  const source = await openOnnx(file);
+  const operators = source.model.graph.nodes.map((n) => n.op);
+  await source.close();
+  const session = await ort({ isolate: false }).prepareFile!(file);
+  const got = await session.run(inputs).finally(() => session.close());
+  const want = await evaluate(m, inputs);
+  const numbers = (t: ResidentTensor | undefined) => [...(dataOf(t as ResidentTensor<"float32">) as Float32Array)];
+  return { operators, got: numbers(got["y"]), want: numbers(want["y"] as ResidentTensor) };
+}
+
+const relu = (rows: number, columns: number) =>
+  parse(
+    `main (x: float32[3,${rows}]) => (y: float32[3,${columns}]) {
+      w: float32[${rows},${columns}] = …
+      h = MatMul(x, w)
+      y = Relu(h)
+    }`,
+    { weights: { w: trainedLike([rows, columns]) } },
+  );
+const gemm = (rows: number, columns: number) =>
+  parse(
+    `main (x: float32[3,${rows}]) => (y: float32[3,${columns}]) {
+      w: float32[${columns},${rows}] = …  b: float32[${columns}] = …
+      y = Gemm<transB=1>(x, w, b)
+    }`,
+    { weights: { w: trainedLike([columns, rows]), b: trainedLike([columns]) } },
+  );
+
+test.each([4, 8] as const)("ONNX Runtime multiplies by blocks of %s bits as DequantizeLinear says", async (bits) => {
+  for (const symmetric of [true, false])
+    for (const [rows, columns] of [
+      [64, 40],
+      [70, 33],
+    ] as const)
+      for (const [make, last] of [
+        [relu, "Relu"],
+        [gemm, "Add"],
+      ] as const) {
+        const { model } = await run(blockWeights({ bits, symmetric, blockSize: 16 }), make(rows, columns));
+        const x = trainedLike([3, rows], 9) as ResidentTensor;
+        const { operators, got, want } = await written(model, { x });
+        expect(operators).toEqual(["MatMulNBits", last]);
+        const most = Math.max(...want.map(Math.abs));
+        got.forEach((v, i) => void expect(Math.abs(v - want[i]!)).toBeLessThan(1e-5 * most));
+      }
+});
+
+test("without a target, and for readers that are no product, the operators stay those of ONNX", async () => {
+  const { model } = await run(blockWeights(), relu(64, 40));
+  const file = join(folder, "plain.onnx");
+  await writeOnnx(model, file);
+  const source = await openOnnx(file);
+  expect(source.model.graph.nodes.map((n) => n.op)).toEqual(["DequantizeLinear", "MatMul", "Relu"]);
+  await source.close();
+  const scaled = parse(
+    `main (x: float32[3,64]) => (y: float32[3,40]) { w: float32[64,40] = …  y = Gemm<alpha=2.0>(x, w) }`,
+    { weights: { w: trainedLike([64, 40]) } },
+  );
+  const { operators } = await written((await run(blockWeights(), scaled)).model, {
+    x: tensor("float32", [3, 64], new Float32Array(192)),
+  });
+  expect(operators).toEqual(["DequantizeLinear", "Gemm"]);
+});
