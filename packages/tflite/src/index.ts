@@ -1,3 +1,8 @@
+export { checkModel } from "./format/check.ts";
+export type { DecodeOptions } from "./format/decode.ts";
+export { type DocumentOptions, readDocument, type TfliteDocument, writeDocument } from "./format/document.ts";
+export { dtypeOf, tensorTypeOf } from "./format/dtypes.ts";
+export { modelBytes, readModel, writeModel } from "./format/files.ts";
 export {
   operator,
   type TfliteCode,

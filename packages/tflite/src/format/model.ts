@@ -61,7 +61,7 @@ export interface TfliteEnd {
 /** An entry of metadata: a name that may come several times, and bytes. */
 export interface TfliteMetadata {
   readonly name: string;
-  readonly data: Payload;
+  readonly data?: Payload | undefined;
 }
 
 /**
