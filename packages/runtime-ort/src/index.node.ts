@@ -3,11 +3,11 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { failure, type Model, type PrepareOptions } from "@pare/core";
 import { temporaryFolder } from "@pare/io";
+import { resolveModule, versionAbove } from "@pare/io/process";
 import { openOnnx } from "@pare/onnx";
 import { isolatedEngine } from "./isolated.ts";
 import { localEngine, namespaceOf, type OrtModule } from "./local.ts";
 import type { OrtFileRuntime, OrtOptions, OrtRuntime, OrtSession } from "./options.ts";
-import { resolveEngine, versionAbove } from "./resolve.ts";
 import { openSession } from "./session.ts";
 import { storeInFolder } from "./stored.node.ts";
 import { engineOptions, memoryRuntime, noEngine, versionOf } from "./web.ts";
@@ -80,5 +80,7 @@ export function ort(options: OrtOptions = {}): OrtRuntime | OrtFileRuntime {
     },
   };
 }
+
+const resolveEngine = (name: string): string => resolveModule(name, import.meta.url, "ort");
 
 const fileAsIs = (path: string) => ({ byteLength: 0, variant: async () => ({ path }) });

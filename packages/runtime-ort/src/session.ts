@@ -10,13 +10,13 @@ import {
   type ValueInfo,
   type Values,
 } from "@pare/core";
+import { turns } from "@pare/io/turns";
 import { checkInputs, type Feeds, symbolsOf } from "./check.ts";
 import type { Engine, EngineOptions, WireInfo, WireTensor } from "./engine.ts";
 import { dtypeFailure, isCarried } from "./local.ts";
 import type { MeasureOptions, OrtSession } from "./options.ts";
 import type { Store, Stored } from "./stored.ts";
 import { declaredSize, measuredSize, slicesOf, type Tap, tapping } from "./taps.ts";
-import { turns } from "./turns.ts";
 import { type Opened, openVariants, storedByFeeds } from "./variants.ts";
 
 /** Default of `memoryBudget`. */
@@ -46,7 +46,7 @@ export async function openSession(parts: SessionParts): Promise<OrtSession> {
   const model = "model" in from ? from.model : undefined;
   const carry = Object.entries(options.state ?? {});
   const carried = new Set(carry.map(([, input]) => input));
-  const turn = turns();
+  const turn = turns("ort/timeout");
   let engine: Engine | undefined;
   let open: ReturnType<typeof openVariants> | undefined;
   let closing: Promise<void> | undefined;

@@ -93,7 +93,7 @@ const rules: Partial<Record<BuiltinOperator, readonly Rule[]>> = {
     [11, all(types("INT16", "INT8"), has("quantized_bias_type"))],
     [8, (s) => s.inputs[1]?.sparsity !== undefined],
     [7, isOf(0, "INT16")],
-    [6, (s) => s.inputs[2] === undefined],
+    [6, (s) => s.inputs.length === 2],
     [5, has("keep_num_dims")],
     [4, types("INT8", "INT8")],
     [10, types("INT8", "INT4")],

@@ -11,10 +11,12 @@ export interface Patience {
 
 /**
  * Makes a queue of jobs, of which one is under way at a time. A job that is aborted, or takes longer than its time-out,
- * rejects at once with the signal's reason or `ort/timeout`, after `end`; one that waits its turn just never starts. The
+ * rejects at once with the signal's reason or an error `timeoutCode`, after `end`; one that waits its turn just never starts. The
  * job is told by the signal it is given.
  */
-export function turns(): <T>(job: (stop: AbortSignal) => Promise<T>, patience: Patience) => Promise<T> {
+export function turns(
+  timeoutCode: string,
+): <T>(job: (stop: AbortSignal) => Promise<T>, patience: Patience) => Promise<T> {
   let last: Promise<void> = Promise.resolve();
   return (job, { signal, timeout, end }) =>
     new Promise((resolve, reject) => {
@@ -47,7 +49,7 @@ export function turns(): <T>(job: (stop: AbortSignal) => Promise<T>, patience: P
         started = true;
         if (timeout !== undefined)
           timer = setTimeout(
-            () => giveUp(failure("ort/timeout", `it took longer than ${timeout} ms and was ended`)),
+            () => giveUp(failure(timeoutCode, `it took longer than ${timeout} ms and was ended`)),
             timeout,
           );
         try {

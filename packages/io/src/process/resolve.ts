@@ -3,18 +3,21 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { failure } from "@pare/core";
 
-/** Where modules are looked for: beside this package, then from the program's folder. */
-const places = () => [import.meta.url, join(process.cwd(), "package.json")].map((from) => createRequire(from));
-
-/** The file of an engine's module. @throws PareError `ort/no-engine` */
-export function resolveEngine(name: string): string {
-  for (const { resolve } of places())
+/**
+ * The file of an engine's module, looked for beside the package at `from` (its `import.meta.url`), then from the program's
+ * folder.
+ * @throws PareError `PREFIX/no-engine`
+ */
+export function resolveModule(name: string, from: string, prefix: string): string {
+  for (const place of [from, join(process.cwd(), "package.json")])
     try {
-      return resolve(name);
+      return createRequire(place).resolve(name);
     } catch {
       // The next place.
     }
-  throw failure("ort/no-engine", `${name} is not installed`, { hint: `Install it beside Pare: npm install ${name}.` });
+  throw failure(`${prefix}/no-engine`, `${name} is not installed`, {
+    hint: `Install it beside Pare: npm install ${name}.`,
+  });
 }
 
 /** The version in the package.json above `file`. */
