@@ -50,6 +50,14 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "fuzz",
+    {
+      about:
+        "seeded mutants of real files through all readers: crashes, hangs, memory, answers that ONNX Runtime contradicts",
+      load: async () => (await import("./cases/fuzz.ts")).fuzz,
+    },
+  ],
+  [
     "big-model",
     {
       about: "int8 weights of a 4 GiB model: time against a copy, peak memory",
@@ -89,6 +97,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     {
       about: "static int8 of the OCR recogniser, and autoFix",
       load: async () => (await import("./cases/int8-ocr.ts")).int8Ocr,
+    },
+  ],
+  [
+    "int4",
+    {
+      about: "block-wise int4 weights of a transformer and of the OCR recogniser, against ONNX Runtime's quantizer",
+      load: async () => (await import("./cases/int4.ts")).int4,
     },
   ],
   [

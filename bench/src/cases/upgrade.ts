@@ -1,15 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { IR_OPSET, isFloat, isPareError, type Model, type ResidentTensor, tensor } from "@pare/core";
-import { stringTensor } from "@pare/core/strings";
+import { IR_OPSET, isPareError, type Model, } from "@pare/core";
 import { downgrade, openOnnx, upgrade, writeOnnx } from "@pare/onnx";
 import { type AnyValue, evaluateValues } from "@pare/ops/evaluate";
-import { numbersOf } from "@pare/ops/numeric";
+import { atolOf, valuesOf } from "../answers.ts";
 import type { BenchCase, Benchmark } from "../benchmark.ts";
 import { generatedCases } from "../generated.ts";
 import { readNodeTests, recordedRun } from "../node-tests.ts";
-import { type Answer, feedsOf, type OrtTensor, ortEngine } from "../ort-engine.ts";
+import { type Answer, feedsOf, ortEngine } from "../ort-engine.ts";
 import { difference, NO_ANSWER, NOISE, NOISY } from "./evaluate.ts";
 
 /** The newest opset that ONNX Runtime loads, and those that models are brought down to. */
@@ -166,21 +165,6 @@ async function evaluated(model: Model, s: Subject, signal: AbortSignal): Promise
   }
 }
 
-const isTensor = (v: AnyValue): v is ResidentTensor => v !== null && "dtype" in v;
-
-/** Share of the largest number that rounding to an element type may cost over a few operators. */
-const rounding = new Map<string, number>([
-  ["float16", 4e-3],
-  ["bfloat16", 3e-2],
-]);
-
-/** What may be added to the tolerance of small numbers: some rounding of the largest. */
-function atolOf(recorded: AnyValue, least: number, share = 0): number {
-  if (!isTensor(recorded) || !isFloat(recorded.dtype)) return least;
-  const largest = numbersOf(recorded).reduce((m, v) => Math.max(m, Number.isFinite(v) ? Math.abs(v) : 0), 0);
-  return Math.max(least, largest * (rounding.get(recorded.dtype) ?? share));
-}
-
 /** Engines add float32 in the order they like. */
 const ENGINE = 1e-5;
 
@@ -200,16 +184,4 @@ function verdictOf(s: Subject, answer: Answer | undefined): string | undefined {
   };
   const wrong = other(s.outputs);
   return wrong === undefined || (before && other(before) === undefined) ? "right" : wrong;
-}
-
-const valuesOf = (answer: Answer): ReadonlyMap<string, ResidentTensor> =>
-  new Map("outputs" in answer ? [...answer.outputs].map(([name, t]) => [name, tensorOf(t)]) : []);
-
-function tensorOf({ type, dims, data }: OrtTensor): ResidentTensor {
-  if (!ArrayBuffer.isView(data))
-    return stringTensor(
-      dims,
-      data.map((text) => new TextEncoder().encode(text)),
-    );
-  return tensor(type as "float32", dims, new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice());
 }

@@ -10,6 +10,7 @@ import {
   type Node,
   node,
   tensor,
+  viewOf,
 } from "@pare/core";
 import { dtypeOf } from "@pare/ops/dtype-codes";
 import type { AdaptContext } from "./adapt.ts";
@@ -25,7 +26,7 @@ import { scanByBatch } from "./scan-by-batch.ts";
  * Brings a model to the IR's opset: operators whose meaning changed since the model's are said in today's words. Weights
  * stay where they are. The same object when there is nothing to do.
  * @throws PareError `onnx/no-adapter` naming the node that cannot be converted, `onnx/adapter` for one that does not have
- * the form its opset says, `onnx/opset` for an opset from the future
+ * the form its opset says, `onnx/opset` for an opset from the future or a model that names none
  */
 export function upgrade(
   model: Model,
@@ -38,6 +39,11 @@ export function upgrade(
     throw fail("onnx/opset", `the model uses opset ${newest}; the newest known here is ${IR_OPSET}`, {
       location: file,
       hint: "Export it at an older opset, or open it with upgrade: false.",
+    });
+  if (!model.opsets.has("") && usesStandard(model))
+    throw fail("onnx/opset", "the model does not say which version of the standard operators it uses", {
+      location: file,
+      hint: "Add an opset_import for the domain ''.",
     });
   if (versions.every((v) => v === IR_OPSET)) return model;
   if (kept(model.extra)["training_info"])
@@ -68,6 +74,12 @@ export function upgrade(
   const old = new Set(bodies.filter((_, i) => versions[i]! <= 8));
   return scanByBatch(upgraded, (root) => old.has(root), file);
 }
+
+/** Whether an operator of the standard domain stands outside of functions, which have versions of their own. */
+const usesStandard = (model: Model): boolean =>
+  viewOf(model).graphs.some(
+    (view) => rootOf(view) === viewOf(model).main && view.graph.nodes.some((n) => n.domain === ""),
+  );
 
 function withoutTraining(extra: Model["extra"] & object): Model["extra"] & object {
   const { training_info, ...onnx } = (extra["onnx"] ?? {}) as Readonly<Record<string, unknown>>;

@@ -7,6 +7,7 @@ export type { Law } from "./law.ts";
 export * from "./memory-files.ts";
 export * from "./models.ts";
 export * from "./mutants.ts";
+export * from "./mutations.ts";
 export * from "./pass-laws.ts";
 export * from "./runtime-laws.ts";
 export * from "./store-laws.ts";

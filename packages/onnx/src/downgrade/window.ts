@@ -15,6 +15,8 @@ function padsForCeiling(b: Builder): { readonly pads: number[]; readonly more: n
   const [strides, dilations] = ["strides", "dilations"].map(
     (name) => b.intsOf(name) ?? Array<number>(rank).fill(1),
   ) as [number[], number[]];
+  if ([spatial, strides, dilations].some((list) => list.length !== rank) || pads.length !== 2 * rank)
+    b.refuse("its windows have not as many dimensions as its input");
   const more = kernel.map((k, i) => {
     const [size, step, reach] = [spatial[i]! + pads[i]!, strides[i]!, (k - 1) * dilations[i]! + 1];
     const room = size + pads[i + rank]!;
