@@ -1,5 +1,8 @@
 import type { Model, PrepareOptions, Runtime, Session, SessionRunOptions, Values } from "@pare/core";
+import type { Latency, MeasureOptions } from "@pare/core/session";
 import type { OrtModule } from "./local.ts";
+
+export type { Latency, MeasureOptions };
 
 export interface OrtOptions {
   /** `node`: onnxruntime-node, the default in Node. `web`: onnxruntime-web (WebAssembly, WebGPU), always in this process. */
@@ -22,25 +25,6 @@ export interface OrtOptions {
    * Default: `onnxruntime-node` or `onnxruntime-web`, looked for beside this package and in the program's folder.
    */
   readonly module?: string | OrtModule;
-}
-
-/** Times of repeated runs, taken beside the engine: what crosses a process boundary does not count. */
-export interface Latency {
-  readonly medianMs: number;
-  readonly p90Ms: number;
-  readonly minMs: number;
-  /** Each run, in order. */
-  readonly timesMs: readonly number[];
-}
-
-export interface MeasureOptions {
-  /** Runs that count. Default 20. */
-  readonly runs?: number;
-  /** Runs before them that do not. Default 3. */
-  readonly warmup?: number;
-  /** Milliseconds after which all of it is ended. */
-  readonly timeout?: number;
-  readonly signal?: AbortSignal;
 }
 
 /**

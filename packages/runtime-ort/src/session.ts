@@ -10,11 +10,11 @@ import {
   type ValueInfo,
   type Values,
 } from "@pare/core";
+import { checkInputs, type Feeds, latencyOf, type MeasureOptions, symbolsOf } from "@pare/core/session";
 import { turns } from "@pare/io/turns";
-import { checkInputs, type Feeds, symbolsOf } from "./check.ts";
 import type { Engine, EngineOptions, WireInfo, WireTensor } from "./engine.ts";
 import { dtypeFailure, isCarried } from "./local.ts";
-import type { MeasureOptions, OrtSession } from "./options.ts";
+import type { OrtSession } from "./options.ts";
 import type { Store, Stored } from "./stored.ts";
 import { declaredSize, measuredSize, slicesOf, type Tap, tapping } from "./taps.ts";
 import { type Opened, openVariants, storedByFeeds } from "./variants.ts";
@@ -151,7 +151,7 @@ export async function openSession(parts: SessionParts): Promise<OrtSession> {
     const optional = (name: string) =>
       (model?.graph.weights.has(name) ?? false) ||
       (carried.has(name) && (moved || initial.some((t) => t.name === name)));
-    const feeds = checkInputs(inputs, optional, given);
+    const feeds = checkInputs(inputs, optional, given, "ort/input");
     if (!wanted) return { feeds, outputs: outputs.map((o) => o.name), taps: taps.filter((t) => !isOutput(t.name)) };
     const tapsByName = new Map(taps.map((t) => [t.name, t]));
     for (const name of wanted)
@@ -227,14 +227,7 @@ export async function openSession(parts: SessionParts): Promise<OrtSession> {
           return e.measure({ id, feeds: wires(feeds), fetches, carry: [], commit: false, runs, warmup });
         }, patience(o)),
       );
-      const sorted = [...timesMs].sort((a, b) => a - b);
-      const middle = (sorted.length - 1) / 2;
-      return {
-        medianMs: (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2,
-        p90Ms: sorted[Math.ceil(0.9 * sorted.length) - 1]!,
-        minMs: sorted[0]!,
-        timesMs,
-      };
+      return latencyOf(timesMs);
     },
     get pid() {
       return engine?.alive() ? engine.pid : undefined;

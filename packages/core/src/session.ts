@@ -1,4 +1,8 @@
-import { type Diagnostic, type Dim, PareError, type ResidentTensor, type ValueInfo, type Values } from "@pare/core";
+/** What the sessions of all runtimes do alike. */
+import { type Diagnostic, PareError } from "./diagnostic.ts";
+import type { Dim, ValueInfo } from "./model.ts";
+import type { Values } from "./runtime.ts";
+import type { ResidentTensor } from "./tensor.ts";
 
 /** A fed input and its name. */
 export type Feeds = ReadonlyMap<string, ResidentTensor>;
@@ -6,12 +10,17 @@ export type Feeds = ReadonlyMap<string, ResidentTensor>;
 /**
  * Checks what is fed against what the model says of its inputs: names, element types, ranks and dimensions, equal
  * symbols equal numbers. All problems come in one error.
- * @throws PareError `ort/input`
+ * @throws PareError `code`
  */
-export function checkInputs(inputs: readonly ValueInfo[], optional: (name: string) => boolean, given: Values): Feeds {
+export function checkInputs(
+  inputs: readonly ValueInfo[],
+  optional: (name: string) => boolean,
+  given: Values,
+  code: string,
+): Feeds {
   const problems: Diagnostic[] = [];
   const problem = (value: string, message: string, hint?: string) =>
-    problems.push({ code: "ort/input", severity: "error", message, location: { value }, ...(hint ? { hint } : {}) });
+    problems.push({ code, severity: "error", message, location: { value }, ...(hint ? { hint } : {}) });
   const feeds = new Map<string, ResidentTensor>();
   const symbols = new Map<string, { size: number; by: string }>();
   const known = new Set(inputs.map((i) => i.name));
@@ -63,4 +72,35 @@ export function symbolsOf(inputs: readonly ValueInfo[], feeds: Feeds): ReadonlyM
       });
   }
   return symbols;
+}
+
+/** Times of repeated runs, taken beside the engine: what crosses a process boundary does not count. */
+export interface Latency {
+  readonly medianMs: number;
+  readonly p90Ms: number;
+  readonly minMs: number;
+  /** Each run, in order. */
+  readonly timesMs: readonly number[];
+}
+
+export interface MeasureOptions {
+  /** Runs that count. Default 20. */
+  readonly runs?: number;
+  /** Runs before them that do not. Default 3. */
+  readonly warmup?: number;
+  /** Milliseconds after which all of it is ended. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Sums up the times of runs, of which there is at least one. */
+export function latencyOf(timesMs: readonly number[]): Latency {
+  const sorted = [...timesMs].sort((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  return {
+    medianMs: (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2,
+    p90Ms: sorted[Math.ceil(0.9 * sorted.length) - 1]!,
+    minMs: sorted[0]!,
+    timesMs,
+  };
 }
