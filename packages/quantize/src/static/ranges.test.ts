@@ -64,6 +64,27 @@ test("the range of mse has about the least squared error of all", async () => {
   );
 });
 
+test("entropy does not cut what stands out from a background, however rare it is", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer(),
+      fc.double({ min: 0.005, max: 0.05, noNaN: true }),
+      fc.double({ min: 0.5, max: 4, noNaN: true }),
+      async (seed, share, background) => {
+        let state = seed;
+        const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+        const pixel = () => (next() < share ? 20 * (next() - 0.5) : background * (1 + 0.01 * next()));
+        const image = Float32Array.from({ length: 8000 }, pixel);
+        const { min, max } = await rangeOver([image], "min-max");
+        // All of a narrow background may stand in the middle between two codes of the whole range.
+        const most = image.length * ((max - min) / 255 / 2) ** 2;
+        expect(errorOf([image], await rangeOver([image], "entropy"))).toBeLessThan(1.1 * most);
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
 test("ranges hold zero, lie within the numbers, and are mirrored where zero is in the middle", async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -27,7 +27,8 @@ export const statisticOf = (calibration: Calibration): string =>
 /**
  * The range of a value, which zero lies in: all of it (`min-max`), the mean of the samples' (`average`), what holds a
  * share of the numbers (`percentile`), what has the least squared error of rounding and cutting (`mse`), or what keeps the
- * distribution closest (`entropy`: Migacz 2017, "8-bit inference with TensorRT"). Undefined if nothing was gathered.
+ * distribution closest (`entropy`: Migacz 2017, "8-bit inference with TensorRT", among the ranges whose squared error is no
+ * more than that of all). Undefined if nothing was gathered.
  * @throws PareError `quantize/not-finite` when the value is not finite on the samples
  */
 export function rangeOf(statistics: Statistics, value: string, options: RangeOptions): Range | undefined {
@@ -36,7 +37,7 @@ export function rangeOf(statistics: Statistics, value: string, options: RangeOpt
   if (h) {
     if (h.width === 0) return { min: 0, max: 0 };
     if (calibration === "percentile") return percentileRange(h, options);
-    return searchRange(h, options, calibration === "entropy" ? divergence : squaredError);
+    return searchRange(h, options, calibration === "entropy" ? boundedDivergence(h, options) : squaredError);
   }
   const t = statistics.get(statisticKey(statisticOf(calibration), value));
   if (!t) return undefined;
@@ -132,6 +133,19 @@ const squaredError: Cost = ({ counts, squares, width }, from, to, levels) => {
   }
   return sum;
 };
+
+/**
+ * The divergence, of ranges that lose no more by cutting than they gain by finer steps. Divergence counts how often numbers
+ * occur, not how far off they end up: where most of an input is background, it would cut what stands out from it.
+ */
+function boundedDivergence(h: Histogram, { levels, symmetric }: RangeOptions): Cost {
+  const [zero, { first, last }] = [h.counts.length / 2, filled(h)];
+  const reach = Math.max(zero - first, last - zero);
+  const [low, high] = symmetric ? [zero - reach, zero + reach] : [first, last];
+  const most = squaredError(h, low, high, levels);
+  return (_, from, to) =>
+    squaredError(h, from, to, levels) > most ? Number.POSITIVE_INFINITY : divergence(h, from, to, levels);
+}
 
 /** Kullback-Leibler divergence of the cut distribution from what the codes leave of it. */
 const divergence: Cost = ({ counts }, from, to, levels) => {
