@@ -5,7 +5,7 @@ import { dataOf, type Model, type ResidentTensor, run, tensor } from "@pare/core
 import { parse } from "@pare/core/parse";
 import { openOnnx, ortX64, writeOnnx } from "@pare/onnx";
 import { evaluate } from "@pare/ops/evaluate";
-import { blockWeights } from "@pare/quantize";
+import { blockWeights, dynamicInt8 } from "@pare/quantize";
 import { ort } from "@pare/runtime-ort";
 import { trainedLike } from "@pare/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -65,6 +65,32 @@ test.each([4, 8] as const)("ONNX Runtime multiplies by blocks of %s bits as Dequ
         const most = Math.max(...want.map(Math.abs));
         got.forEach((v, i) => void expect(Math.abs(v - want[i]!)).toBeLessThan(1e-5 * most));
       }
+});
+
+const conv = () =>
+  parse(
+    `main (x: float32[2,8,6,6]) => (y: float32[2,8,6,6]) {
+      w: float32[8,2,3,3] = …  b: float32[8] = …
+      h = Conv<pads=[1,1,1,1], group=4>(x, w, b)
+      y = Relu(h)
+    }`,
+    { weights: { w: trainedLike([8, 2, 3, 3]), b: trainedLike([8]) } },
+  );
+
+test("ONNX Runtime multiplies codes of ranges found at run time as the canonical form says", async () => {
+  for (const granularity of ["channel", "tensor"] as const)
+    for (const [m, shape, expected] of [
+      [relu(64, 40), [3, 64], ["DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul", "Relu"]],
+      [gemm(64, 40), [3, 64], ["DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul", "Add"]],
+      [conv(), [2, 8, 6, 6], ["DynamicQuantizeLinear", "ConvInteger", "Mul", "Cast", "Mul", "Add", "Relu"]],
+    ] as const) {
+      const { model } = await run(dynamicInt8({ granularity, ops: ["MatMul", "Gemm", "Conv"] }), m);
+      const { operators, got, want } = await written(model, { x: trainedLike(shape, 9) as ResidentTensor });
+      expect(operators.sort()).toEqual([...expected].sort());
+      const most = Math.max(...want.map(Math.abs));
+      // The codes are the same; sums of floats are rounded in another order.
+      got.forEach((v, i) => void expect(Math.abs(v - want[i]!)).toBeLessThan(1e-5 * most));
+    }
 });
 
 test("without a target, and for readers that are no product, the operators stay those of ONNX", async () => {

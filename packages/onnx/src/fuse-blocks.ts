@@ -1,6 +1,5 @@
 import {
   attr,
-  attribute,
   byteLengthOf,
   computedTensor,
   type DType,
@@ -14,6 +13,7 @@ import {
   type Tensor,
 } from "@pare/core";
 import { unpack } from "@pare/ops/numeric";
+import { isPlainGemm } from "./gemm.ts";
 
 /**
  * MatMul and Gemm with a weight in blocks of 4 or 8 bits become `com.microsoft.MatMulNBits`, which decodes them as it multiplies.
@@ -89,7 +89,7 @@ function blockWeight(n: Node, view: GraphView): BlockWeight | undefined {
   if (!bits || codes.shape.length !== 2 || scale?.dtype !== "float32" || (decoder.inputs[2] && !zeroPoint))
     return undefined;
   const transposed = n.op === "Gemm" && intAttribute(n, "transB", 0) === 1;
-  if (n.op === "Gemm" && !isProduct(n)) return undefined;
+  if (n.op === "Gemm" && !isPlainGemm(n)) return undefined;
   const axis = transposed ? 1 : 0;
   const size = intAttribute(decoder, "block_size", 0);
   const along = intAttribute(decoder, "axis", 1);
@@ -99,11 +99,6 @@ function blockWeight(n: Node, view: GraphView): BlockWeight | undefined {
   if (scale.shape[axis] !== Math.ceil(rows / size) || scale.shape[1 - axis] !== columns) return undefined;
   return { decoder, codes, scale, zeroPoint, byRows: transposed, columns, rows, size, bits };
 }
-
-const isProduct = (n: Node): boolean =>
-  intAttribute(n, "transA", 0) === 0 &&
-  (attribute(n, "alpha", "float") ?? 1) === 1 &&
-  (attribute(n, "beta", "float") ?? 1) === 1;
 
 /** A matrix that is stored with a row for each output, or for each of `of` inputs or blocks. */
 interface Stored {

@@ -1,3 +1,4 @@
+export { dynamicInt8 } from "./dynamic/dynamic-int8.ts";
 export { float16 } from "./float16/float16.ts";
 export {
   type AutoFixOptions,
