@@ -325,6 +325,23 @@ test("within a drop as much becomes integers as the metric allows, judged on sam
   });
 });
 
+test("dimensions are fixed by a symbol or for a whole input, and the result is tried with that size", async () => {
+  const symbol = await json("compress", "mlp.onnx", "--fix-shapes", "N=3", "-o", "three.onnx", "--no-latency");
+  expect(symbol.code).toBe(0);
+  const whole = await json("compress", "mlp.onnx", "--fix-shapes", "x=3,64", "-o", "three.onnx", "--no-latency");
+  expect(whole.code).toBe(0);
+  const { model, close } = await openOnnx(join(folder, "three.onnx"));
+  expect([...model.graph.inputs, ...model.graph.outputs].map((v) => v.type)).toEqual([
+    { kind: "tensor", dtype: "float32", shape: [3, 64] },
+    { kind: "tensor", dtype: "float32", shape: [3, 64] },
+  ]);
+  await close();
+  const wrong = await pare("compress", "mlp.onnx", "--fix-shapes", "M=3");
+  expect(wrong.code).not.toBe(0);
+  expect(wrong.err).toContain("no input has a dimension M: there is N");
+  expect((await pare("compress", "mlp.onnx", "--fix-shapes", "N")).err).toContain("It is written --fix-shapes N=1");
+});
+
 test("inspect tells what a model is", async () => {
   const { document: d } = await json("inspect", "mlp.onnx");
   expect(d).toMatchObject({

@@ -170,7 +170,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
     let comparison: Comparison | undefined;
     let latency: CompressResult["latency"];
     if (verify) {
-      const all = options.samples ?? syntheticSamples(input.model, options.shapes ? { shapes: options.shapes } : {});
+      const all = options.samples ?? syntheticSamples(model, options.shapes ? { shapes: options.shapes } : {});
       const samples = takeSamples(all, options.verifySamples ?? 32);
       const compared = () =>
         compare(a, b, {

@@ -1,5 +1,5 @@
 import type { Pass, PassFactory, StandardSchemaV1 } from "@pare/core";
-import { optimize } from "@pare/optimize";
+import { fixShapes, optimize } from "@pare/optimize";
 import { threshold } from "@pare/prune";
 import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights } from "@pare/quantize";
 
@@ -25,9 +25,13 @@ const flagged = <S extends StandardSchemaV1>(summary: string, factory: PassFacto
 export const flaggedPasses: readonly FlaggedPass[] = [
   {
     name: "optimize",
-    summary: "simplify the graph: fold constants and batch norms, remove what does nothing",
+    summary: "simplify the graph: fold what is constant, fuse, cancel, remove what does nothing",
     make: () => optimize(),
   },
+  flagged(
+    "give dimensions a fixed size: a symbol of the inputs (N=1), or all of an input (image=1,3,224,224)",
+    fixShapes,
+  ),
   flagged("weights and arithmetic in half precision, but for what would overflow or vanish", float16),
   flagged("weights as 8-bit codes with scales", int8Weights),
   flagged("weights as integers times 2^-bits", fixedPoint),

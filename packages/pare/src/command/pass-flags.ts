@@ -13,6 +13,7 @@ interface JsonSchema {
   readonly minimum?: number;
   readonly maximum?: number;
   readonly anyOf?: readonly JsonSchema[];
+  readonly additionalProperties?: unknown;
 }
 
 /** Standard JSON Schema (https://standardschema.dev): a schema that can describe itself. */
@@ -39,9 +40,15 @@ export function addPassFlags(command: Command, passes: readonly FlaggedPass[]): 
   for (const pass of passes) {
     const { name } = pass;
     const group = `Pass ${name}:`;
+    const { properties = {}, additionalProperties } = schemaOf(pass);
+    if (typeof additionalProperties === "object") {
+      command.addOption(new Option(`--${name} <name=value>`, pass.summary).helpGroup(group));
+      command.on(`option:${name}`, (text: string) => void Object.assign(optionsOf(pass), namedNumbers(text, name)));
+      continue;
+    }
     command.addOption(new Option(`--${name}`, pass.summary).helpGroup(group));
     command.on(`option:${name}`, () => void optionsOf(pass));
-    for (const [key, schema] of Object.entries(schemaOf(pass).properties ?? {})) {
+    for (const [key, schema] of Object.entries(properties)) {
       const flag = `${name}.${kebab(key)}`;
       const option = new Option(`--${flag} <${placeholder(schema)}>`, describe(schema)).helpGroup(group);
       command.addOption(option);
@@ -54,6 +61,20 @@ export function addPassFlags(command: Command, passes: readonly FlaggedPass[]): 
     }
   }
   return () => [...chosen].map(([pass, options]) => pass.make(options));
+}
+
+/** `N=1` as `{ N: 1 }`, and `image=1,3,224,224` as `{ image: [1, 3, 224, 224] }`. */
+function namedNumbers(text: string, flag: string): Record<string, unknown> {
+  const cut = text.lastIndexOf("=");
+  const numbers = text
+    .slice(cut + 1)
+    .split(",")
+    .map(Number);
+  if (cut < 1 || numbers.some(Number.isNaN))
+    throw failure("pare/usage", `--${flag} ${text} is not a name and a number or several`, {
+      hint: `It is written --${flag} N=1 or --${flag} image=1,3,224,224.`,
+    });
+  return { [text.slice(0, cut)]: numbers.length === 1 ? numbers[0] : numbers };
 }
 
 /** `blockSize` as `block-size`. */
