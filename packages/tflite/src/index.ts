@@ -3,6 +3,14 @@ export type { DecodeOptions } from "./format/decode.ts";
 export { type DocumentOptions, readDocument, type TfliteDocument, writeDocument } from "./format/document.ts";
 export { dtypeOf, tensorTypeOf } from "./format/dtypes.ts";
 export { modelBytes, readModel, writeModel } from "./format/files.ts";
+export { fromCore, isTflite } from "./format/from-core.ts";
+export {
+  importTflite,
+  openTflite,
+  type TfliteReadOptions,
+  type TfliteSource,
+  tfliteImporter,
+} from "./format/importer.ts";
 export {
   operator,
   type TfliteCode,
@@ -17,3 +25,4 @@ export {
 export { type BuiltinOperator, type OptionsOf, optionsTableOf } from "./format/options.ts";
 export type { Payload } from "./format/payload.ts";
 export type { Enum, Tables, Union } from "./format/schema.gen.ts";
+export { TFLITE_DOMAIN, toCore } from "./format/to-core.ts";

@@ -1,7 +1,8 @@
 import { type Diagnostic, PareError, problem } from "@pare/core";
 import type { Code } from "./codes.ts";
 import { bytesOfShape } from "./dtypes.ts";
-import type { TfliteGraph, TfliteModel, TfliteOperator, TfliteTensor } from "./model.ts";
+import { graphsOf } from "./graph-fields.ts";
+import type { TfliteGraph, TfliteModel, TfliteTensor } from "./model.ts";
 
 /** Everything that keeps a model from being one: indices that point at nothing, shapes that are none, data of another size. */
 export function checkModel(model: TfliteModel): Diagnostic[] {
@@ -67,39 +68,5 @@ function* problemsOfTensor(t: TfliteTensor): Generator<readonly [Code, string]> 
     const wanted = bytesOfShape(t.type, t.shape);
     if (wanted !== undefined && wanted !== t.data.byteLength)
       yield ["tflite/buffer", `its data has ${t.data.byteLength} bytes, but ${dims} takes ${wanted}`];
-  }
-}
-
-/** The graphs that an operator names. */
-export function graphsOf(op: TfliteOperator): readonly number[] {
-  const { builtin_options: a, builtin_options_2: b } = op;
-  switch (a?.type) {
-    case "IfOptions":
-      return [a.value.then_subgraph_index ?? 0, a.value.else_subgraph_index ?? 0];
-    case "WhileOptions":
-      return [a.value.cond_subgraph_index ?? 0, a.value.body_subgraph_index ?? 0];
-    case "CallOnceOptions":
-      return [a.value.init_subgraph_index ?? 0];
-    case "CallOptions":
-      return [a.value.subgraph ?? 0];
-  }
-  switch (b?.type) {
-    case "StablehloWhileOptions":
-      return [b.value.cond_subgraph_index ?? 0, b.value.body_subgraph_index ?? 0];
-    case "StablehloReduceOptions":
-    case "StablehloReduceWindowOptions":
-      return [b.value.body_subgraph_index ?? 0];
-    case "StablehloSortOptions":
-      return [b.value.comparator_subgraph_index ?? 0];
-    case "StablehloScatterOptions":
-      return [b.value.update_computation_subgraph_index ?? 0];
-    case "StableHLOCompositeOptions":
-      return [b.value.decomposition_subgraph_index ?? 0];
-    case "StablehloCaseOptions":
-      return b.value.branch_subgraph_indices ?? [];
-    case "StablehloCustomCallOptions":
-      return b.value.called_computations ?? [];
-    default:
-      return [];
   }
 }
