@@ -166,6 +166,8 @@ function readNode(p: Message<"NodeProto">, ctx: Context): Node {
   for (const a of attribute ?? []) {
     const id = a.name ?? "";
     if (attributes.has(id)) throw fail("onnx/attribute", `the attribute ${id} comes twice`, { location });
+    // A number that is left out is 0; a string that is left out is no attribute, and runtimes take the default.
+    if (kindOf(a) === "string" && a.s === undefined && !a.ref_attr_name) continue;
     attributes.set(id, readAttribute(a, location, ctx));
   }
   return {

@@ -80,6 +80,7 @@ function masks(b: Builder, q: string, key: string): string[] {
   if (mask) {
     const added = b.dtype(mask) === "bool" ? b.add("Where", [mask, zero(), hidden()]) : b.cast(mask, dtype);
     const rank = b.rank(mask);
+    if (rank === 0) b.refuse("its mask has no dimensions");
     const [width, total] = [b.shape(mask)?.at(-1), past ? undefined : b.shape(b.input(1)!)?.at(-2)];
     // A mask of fewer keys hides the others.
     const missing = () => b.add("Sub", [keys, b.dims(added, -1)]);

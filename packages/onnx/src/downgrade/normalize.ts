@@ -9,8 +9,9 @@ const stashType = (b: Builder): DType =>
 
 /** Axes from `axis` to the last, counted from the end where that needs no rank. */
 function axesFrom(b: Builder, axis: number, x: string): number[] {
-  const first = axis < 0 ? axis : axis - b.rank(x);
-  if (first >= 0) b.refuse(`its input has no axis ${axis}`);
+  const rank = b.rank(x);
+  const first = axis < 0 ? axis : axis - rank;
+  if (first >= 0 || first < -rank) b.refuse(`its input has no axis ${axis}`);
   return Array.from({ length: -first }, (_, i) => first + i);
 }
 

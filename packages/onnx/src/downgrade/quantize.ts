@@ -21,6 +21,7 @@ function spread(b: Builder, v: string, x: string): string {
   const rank = b.rank(x);
   const axis = b.intOf("axis", 1);
   const at = axis < 0 ? axis + rank : axis;
+  if (at < 0 || at >= rank) b.refuse(`its input has no axis ${axis}`);
   const block = b.intOf("block_size", 0);
   if (block === 0) {
     if (shape.length !== 1) b.refuse("its scales are in blocks of unknown size");

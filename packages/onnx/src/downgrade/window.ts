@@ -32,8 +32,15 @@ function padsForCeiling(b: Builder): { readonly pads: number[]; readonly more: n
 const ended = (pads: readonly number[], more: readonly number[]) =>
   attr.ints(pads.map((p, i) => p + (i < more.length ? 0 : more[i - more.length]!)));
 
+/** Whether sizes are rounded up; runtimes do not agree on what numbers beside 0 and 1 mean. */
+function isCeiling(b: Builder): boolean {
+  const mode = b.intOf("ceil_mode", 0);
+  if (mode !== 0 && mode !== 1) b.refuse(`its ceil_mode is ${mode}`);
+  return mode === 1;
+}
+
 export const maxPool: Lower = (b) => {
-  if (b.intOf("ceil_mode", 0) === 0) return b.keep({});
+  if (!isCeiling(b)) return b.keep({});
   const { pads, more } = padsForCeiling(b);
   b.keep({ attributes: { ceil_mode: undefined, pads: ended(pads, more) } });
 };
@@ -41,7 +48,7 @@ export const maxPool: Lower = (b) => {
 /** What ceil_mode adds at the end never counts; padding counts where the node says so, and is there before then. */
 export const averagePool: Lower = (b) => {
   if (b.intsOf("dilations")?.some((d) => d !== 1) && b.target < 19) b.refuse("its windows have holes");
-  if (b.intOf("ceil_mode", 0) === 0) return b.keep({});
+  if (!isCeiling(b)) return b.keep({});
   const { pads, more, rank } = padsForCeiling(b);
   const bare = { ceil_mode: undefined, count_include_pad: undefined };
   if (b.intOf("count_include_pad", 0) === 0) return b.keep({ attributes: { ...bare, pads: ended(pads, more) } });
