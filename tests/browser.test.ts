@@ -2,7 +2,10 @@ import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
 
 /** Everything that has to run in a browser. Runtimes pick their engine there; the command line does not go there. */
-const packages = ["core", "ops", "io", "onnx", "optimize", "quantize", "prune", "report", "runtime-ort"];
+const packages = [
+  ...["core", "ops", "io", "onnx", "tflite", "optimize", "quantize", "prune", "report"],
+  ...["runtime-ort", "runtime-litert"],
+];
 
 describe("bundles for browsers without a Node module", () => {
   for (const name of packages)
@@ -17,7 +20,7 @@ describe("bundles for browsers without a Node module", () => {
         format: "esm",
         platform: "browser",
         conditions: ["pare-source"],
-        external: ["onnxruntime-web", "onnxruntime-node"],
+        external: ["onnxruntime-web", "onnxruntime-node", "@litertjs/core"],
         logLevel: "silent",
         metafile: true,
       });

@@ -40,6 +40,7 @@ function closure(name: string, seen = new Set<string>()): Set<string> {
 /** Engines are peers: a README says to install them beside. */
 const engines: Readonly<Record<string, readonly string[]>> = {
   "@pare/runtime-ort": ["onnxruntime-node"],
+  "@pare/runtime-litert": ["@litertjs/core"],
   pare: ["onnxruntime-node"],
 };
 

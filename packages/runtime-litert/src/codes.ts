@@ -15,7 +15,6 @@ export const codes = {
   "litert/output": "a value was asked for that the model does not give",
   "litert/tap": "a value to tap is none of the model's",
   "litert/state": "outputs and inputs that are to be state do not fit",
-  "litert/dynamic": "the shape of an output cannot be told before it is computed",
   "litert/signature": "the model has no such signature",
   "litert/closed": "the session is closed",
 } as const;
