@@ -1,6 +1,17 @@
 import { passLaws } from "@pare/testing";
 import { describe, test } from "vitest";
-import { blockWeights, dynamicInt8, equalize, fixedPoint, float16, int8Weights } from "./index.ts";
+import {
+  biasCorrection,
+  blockWeights,
+  dynamicInt8,
+  equalize,
+  fixedPoint,
+  float16,
+  int8,
+  int8Weights,
+  smoothQuant,
+} from "./index.ts";
+import { anyHost } from "./test/statistics.ts";
 
 const passes = [
   ["int8Weights", int8Weights, { granularity: "channel" }],
@@ -15,11 +26,24 @@ const passes = [
   ["float16 weights", float16, { compute: "float32" }],
 ] as const;
 
-for (const [name, factory, options] of passes)
+/** Passes that look at statistics, by inputs of their layers where they can. */
+const measuring = [
+  ["int8", int8, {}],
+  ["int8, gptq, one scale", int8, { rounding: "gptq", granularity: "tensor" }],
+  ["biasCorrection", biasCorrection, {}],
+  ["smoothQuant", smoothQuant, {}],
+  ["blockWeights, gptq", blockWeights, { rounding: "gptq" }],
+  ["int8Weights, gptq", int8Weights, { rounding: "gptq" }],
+] as const;
+
+const subjects = [...passes.map((p) => [...p, {}] as const), ...measuring.map((p) => [...p, anyHost] as const)];
+
+for (const [name, factory, options, host] of subjects)
   describe(name, () => {
-    for (const law of passLaws(factory as Parameters<typeof passLaws>[0], {
-      options,
-      prepares: [int8Weights, blockWeights, dynamicInt8].some((f) => f === factory),
-    }))
+    const skip = Object.values(options).includes("gptq")
+      ? { "makes a weight that is larger than memory without holding it": "GPTQ rounds a weight as a whole" }
+      : {};
+    const prepares = [int8, int8Weights, blockWeights, dynamicInt8].some((f) => f === factory);
+    for (const law of passLaws(factory as Parameters<typeof passLaws>[0], { options, prepares, host, skip }))
       test.skipIf(law.skipped !== undefined)(law.name, { timeout: 60_000 }, law.run);
   });

@@ -95,7 +95,7 @@ export const biasCorrection = definePass({
           );
           e.replace(o.node, [{ ...o.node, inputs: [o.node.inputs[0]!, o.node.inputs[1]!, name] }]);
         }
-        ctx.done(weight, { shift: Math.max(...shift.map(Math.abs)) });
+        ctx.done(bias ?? { view: main, node: o.node }, { shift: Math.max(...shift.map(Math.abs)) });
       }
     });
   },

@@ -1,6 +1,5 @@
 import {
   definePass,
-  deriveTensor,
   edit,
   elementsOf,
   PASS_API_VERSION,
@@ -13,6 +12,7 @@ import {
 import { inferTypes } from "@pare/ops/infer";
 import * as z from "zod";
 import { biasOf, type ChannelOperator, type ChannelSet, channelSets } from "../weights/channels.ts";
+import { scaledChannels } from "../weights/scale-channels.ts";
 
 /** Rounds after which ranges hardly change any more. */
 const ROUNDS = 20;
@@ -57,7 +57,7 @@ export const equalize = definePass({
         const { input, output } = factors.get(operator)!;
         const weight = weights.get(operator.weight)!;
         if (input.every((f) => f === 1) && output.every((f) => f === 1)) continue;
-        e.setWeight(weight, scaled(weight.tensor as Tensor<"float32">, operator, input, output));
+        e.setWeight(weight, scaledChannels(weight.tensor as Tensor<"float32">, operator.layout, input, output));
         const bias = operator.bias === undefined ? undefined : weights.get(operator.bias);
         if (bias)
           e.setWeight(
@@ -103,19 +103,4 @@ async function scalesOf(
   for (const p of set.producers) await widen(p, "output", 1, written);
   for (const { operator, block } of set.consumers) await widen(operator, "input", block, read);
   return written.map((w, c) => (w > 0 && read[c]! > 0 ? 2 ** Math.round(Math.log2(Math.sqrt(w / read[c]!))) : 1));
-}
-
-function scaled(source: Tensor<"float32">, { layout }: ChannelOperator, input: Float64Array, output: Float64Array) {
-  return deriveTensor(source, {
-    key: `equalize@1:${digest(input)}${digest(output)}`,
-    map: (data, _, start) =>
-      data.map((x, k) => x * input[layout.input(start + k)]! * output[layout.output(start + k)]!),
-  });
-}
-
-/** FNV-1a of the exponents of powers of two. */
-function digest(factors: Float64Array): string {
-  let hash = 0xcbf29ce484222325n;
-  for (const f of factors) hash = BigInt.asUintN(64, (hash ^ BigInt(Math.log2(f) + 2048)) * 0x100000001b3n);
-  return hash.toString(16);
 }
