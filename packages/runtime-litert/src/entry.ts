@@ -45,15 +45,20 @@ export function infoOf(graph: TfliteGraph, { name, tensor }: TfliteEnd): ValueIn
   return value(name, dtype, dimsOf(t));
 }
 
-/** The model with inner values of an entry's graph as further outputs. @throws PareError `litert/tap` */
-export function withTaps(model: TfliteModel, entry: Entry, taps: readonly string[]): TfliteModel {
-  const graph = model.graphs[entry.graph]!;
-  const ends = taps.map((name): TfliteEnd => {
-    const tensor = graph.tensors.findIndex((t) => t.name === name);
-    if (tensor < 0) throw fail("litert/tap", "the main graph has no value of this name", at(name));
-    return { name, tensor };
-  });
-  return withOutputs(model, entry, [...entry.outputs, ...ends]);
+/** Inner values by the names of their tensors. @throws PareError `litert/tap` */
+export const tapsOf = (graph: TfliteGraph, names: readonly string[]): TfliteEnd[] =>
+  names.map((name) =>
+    tapAt(
+      name,
+      graph.tensors.findIndex((t) => t.name === name),
+    ),
+  );
+
+/** An inner value by its index. @throws PareError `litert/tap` where there is none */
+export function tapAt(name: string, tensor: number | undefined): TfliteEnd {
+  if (tensor === undefined || tensor < 0)
+    throw fail("litert/tap", "the main graph has no value of this name", at(name));
+  return { name, tensor };
 }
 
 /** The model with other outputs of an entry. */

@@ -6,6 +6,7 @@ import { folderSink, openSource, temporaryFolder } from "@pare/io";
 import { resolveModule, versionAbove } from "@pare/io/process";
 import { readModel, writeModel } from "@pare/tflite";
 import { fail } from "./codes.ts";
+import { tapsOf } from "./entry.ts";
 import { isolatedEngine } from "./isolated.ts";
 import { loadHere } from "./load.node.ts";
 import { localEngine } from "./local.ts";
@@ -74,7 +75,12 @@ export function litert(options: LitertOptions = {}): LitertRuntime {
       const { signal, taps = [] } = prepareOptions;
       const source = await openSource(path, signal ? { signal } : {});
       return prepare(
-        async () => tfliteProgram(await readModel(source, signal ? { signal } : {}), taps, signature, resolve(path)),
+        async () =>
+          tfliteProgram(await readModel(source, signal ? { signal } : {}), {
+            signature,
+            path: resolve(path),
+            taps: (graph) => tapsOf(graph, taps),
+          }),
         prepareOptions,
         source.close,
       );

@@ -3,6 +3,7 @@ import type { PrepareOptions } from "@pare/core";
 import { openSource } from "@pare/io";
 import { modelBytes, readModel } from "@pare/tflite";
 import { fail } from "./codes.ts";
+import { tapsOf } from "./entry.ts";
 import { loadLiteRt } from "./load.ts";
 import { localEngine } from "./local.ts";
 import type { LitertOptions, LitertRuntime, LitertSession } from "./options.ts";
@@ -46,7 +47,7 @@ export function litert(options: LitertOptions = {}): LitertRuntime {
       const { signal, taps = [] } = prepareOptions;
       const source = await openSource(url, signal ? { signal } : {});
       const model = await readModel(source, signal ? { signal } : {});
-      return prepare(tfliteProgram(model, taps, signature), prepareOptions);
+      return prepare(tfliteProgram(model, { signature, taps: (graph) => tapsOf(graph, taps) }), prepareOptions);
     },
     prepare: async (model, prepareOptions = {}) =>
       prepare(modelProgram(model, prepareOptions.taps ?? [], signature), prepareOptions),

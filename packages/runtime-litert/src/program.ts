@@ -1,7 +1,7 @@
 import type { Model, ResidentTensor, ValueInfo } from "@pare/core";
-import { fromCore, isTflite, type TfliteModel } from "@pare/tflite";
+import { fromCore, isTflite, type TfliteEnd, type TfliteGraph, type TfliteModel, tensorIndexOf } from "@pare/tflite";
 import { fail } from "./codes.ts";
-import { type Entry, entryOf, infoOf, withTaps } from "./entry.ts";
+import { type Entry, entryOf, infoOf, tapAt, withOutputs } from "./entry.ts";
 
 /** What a session runs: a model that is TFLite's already, or becomes it for the shapes of its inputs. */
 export interface Program {
@@ -18,17 +18,26 @@ export interface Compiled {
   readonly path?: string;
 }
 
+export interface ProgramOptions {
+  /** Key of the signature to enter by. */
+  readonly signature?: string | undefined;
+  /** The file that holds just the model. */
+  readonly path?: string;
+  /** Inner values to give besides the outputs, given the graph that is entered. */
+  readonly taps?: (graph: TfliteGraph) => readonly TfliteEnd[];
+}
+
 /** A TFLite model as it is. */
-export function tfliteProgram(read: TfliteModel, taps: readonly string[], signature?: string, path?: string): Program {
+export function tfliteProgram(read: TfliteModel, { signature, path, taps }: ProgramOptions): Program {
   const entry = entryOf(read, signature);
-  const model = taps.length > 0 ? withTaps(read, entry, taps) : read;
-  const tapped = taps.length > 0 ? entryOf(model, signature) : entry;
-  const graph = model.graphs[entry.graph]!;
-  const compiled: Compiled = {
-    model,
-    entry: tapped,
-    ...(path === undefined || taps.length > 0 ? {} : { path }),
-  };
+  const graph = read.graphs[entry.graph]!;
+  const names = new Set(entry.outputs.map((o) => o.name));
+  const added = (taps?.(graph) ?? []).filter((t) => !names.has(t.name));
+  const outputs = [...entry.outputs, ...added];
+  const compiled: Compiled =
+    added.length > 0
+      ? { model: withOutputs(read, entry, outputs), entry: { ...entry, outputs } }
+      : { model: read, entry, ...(path === undefined ? {} : { path }) };
   return {
     inputs: entry.inputs.map((end) => infoOf(graph, end)),
     outputs: entry.outputs.map((end) => infoOf(graph, end)),
@@ -41,6 +50,12 @@ export function tfliteProgram(read: TfliteModel, taps: readonly string[], signat
  * @throws PareError `litert/refused` for others
  */
 export function modelProgram(model: Model, taps: readonly string[], signature?: string): Program {
-  if (isTflite(model)) return tfliteProgram(fromCore(model), taps, signature);
-  throw fail("litert/refused", "the model is none of TFLite's", { hint: "Write it as TFLite, and prepare the file." });
+  if (!isTflite(model))
+    throw fail("litert/refused", "the model is none of TFLite's", {
+      hint: "Write it as TFLite, and prepare the file.",
+    });
+  return tfliteProgram(fromCore(model), {
+    signature,
+    taps: () => taps.map((name) => tapAt(name, tensorIndexOf(model, name))),
+  });
 }

@@ -3,7 +3,7 @@ export type { DecodeOptions } from "./format/decode.ts";
 export { type DocumentOptions, readDocument, type TfliteDocument, writeDocument } from "./format/document.ts";
 export { dtypeOf, tensorTypeOf } from "./format/dtypes.ts";
 export { modelBytes, readModel, writeModel } from "./format/files.ts";
-export { fromCore, isTflite } from "./format/from-core.ts";
+export { fromCore, isTflite, tensorIndexOf } from "./format/from-core.ts";
 export {
   importTflite,
   openTflite,

@@ -20,7 +20,7 @@ const integers: Partial<Record<Scalar, readonly [bigint, bigint]>> = {
 const exact = (n: bigint) => (Number.isSafeInteger(Number(n)) ? Number(n) : n);
 
 function scalars(kind: Extract<Kind, { is: "scalar" }>): fc.Arbitrary<unknown> {
-  if (kind.names) return fc.constantFrom<unknown>(...kind.names, 100);
+  if (kind.names) return fc.constantFrom<unknown>(...kind.names, kind.names.length + 3);
   if (kind.scalar === "bool") return fc.boolean();
   if (kind.scalar === "f32") return fc.float({ noNaN: true });
   const [min, max] = integers[kind.scalar]!;

@@ -31,6 +31,12 @@ export function fromCore(m: Model): TfliteModel {
   return { ...kept.model, graphs: Array.from({ length: kept.graphs }, (_, i) => graphs.get(i) ?? NO_GRAPH) };
 }
 
+/** The index that a value of the main graph has as a tensor in {@link fromCore}; undefined where it is none. */
+export function tensorIndexOf(m: Model, value: string): number | undefined {
+  const index = keptOf<KeptGraph>(m.graph)?.tensors.findIndex((t) => t.value === value) ?? -1;
+  return index < 0 ? undefined : index;
+}
+
 /** In the place of a graph whose operator is gone. */
 const NO_GRAPH: TfliteGraph = { tensors: [], inputs: [], outputs: [], operators: [] };
 

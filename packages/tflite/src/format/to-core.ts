@@ -36,7 +36,7 @@ export interface KeptTensor {
   readonly weight?: "raw" | "none";
 }
 
-/** What a graph keeps for {@link fromCore}. */
+/** What a graph keeps for `fromCore`. */
 export interface KeptGraph {
   readonly index: number;
   readonly graph: Omit<TfliteGraph, "tensors" | "inputs" | "outputs" | "operators">;
@@ -72,7 +72,8 @@ export function toCore(from: TfliteModel): Model {
         location: { graph: graphName(graphs[index]!, index) },
       });
     seen.add(index);
-    return graphOf(graphs[index]!, index, taken, (inner) => build(inner, [...path, index]));
+    const known = index === 0 ? signatureNames(from) : new Map<number, string>();
+    return graphOf(graphs[index]!, index, known, taken, (inner) => build(inner, [...path, index]));
   };
   const main = build(0, []);
   const kept: KeptModel = {
@@ -90,9 +91,25 @@ export function toCore(from: TfliteModel): Model {
   });
 }
 
-function graphOf(g: TfliteGraph, index: number, taken: Set<string>, graphAt: (index: number) => Graph): Graph {
+/** What callers call the inputs and outputs of the main graph, by tensor. */
+function signatureNames({ signatures: [first] }: TfliteModel): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  if (first?.graph !== 0) return names;
+  for (const { name, tensor } of [...first.outputs, ...first.inputs]) names.set(tensor, name);
+  return new Set(names.values()).size === names.size ? names : new Map();
+}
+
+function graphOf(
+  g: TfliteGraph,
+  index: number,
+  known: ReadonlyMap<number, string>,
+  taken: Set<string>,
+  graphAt: (index: number) => Graph,
+): Graph {
+  for (const name of known.values()) taken.add(name);
   const names = g.tensors.map((t, i) => {
-    let name = t.name || `tensor${i}`;
+    let name = known.get(i) ?? (t.name || `tensor${i}`);
+    if (known.has(i)) return name;
     for (let n = 1; taken.has(name); n++) name = `${t.name || `tensor${i}`}:${n}`;
     taken.add(name);
     return name;
