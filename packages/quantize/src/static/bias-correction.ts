@@ -20,7 +20,7 @@ import { statisticKey } from "@pare/ops/observe";
 import { type ChannelOperator, channelOperators } from "../weights/channels.ts";
 import { encoded } from "../weights/codes.ts";
 import { gramOf, matrixOperators } from "./gptq-layers.ts";
-import { codeLimits, planned, quantizationOptions, roundingOf, weightGranularity } from "./int8-options.ts";
+import { isRoundedByInputs, planned, quantizationOptions, roundingOf, weightGranularity } from "./int8-options.ts";
 
 /**
  * Moves into the biases what rounding the weights will shift, on average over the samples, in what each layer gives: the mean
@@ -34,14 +34,13 @@ export const biasCorrection = definePass({
   reads: "weights",
   options: quantizationOptions,
   observe(model, options, host) {
-    const meant = new Set(planned(model, options, host).groups.map((g) => g.node));
+    const { groups, scheme } = planned(model, options, host);
+    const meant = new Set(groups.map((g) => g.node));
     const means = found(model, meant).map((o) => ({ values: [o.reads], statistic: statisticFor(o) }));
-    const grams =
-      options.rounding === "gptq"
-        ? matrixOperators(model)
-            .filter((o) => meant.has(o.node))
-            .map(gramOf)
-        : [];
+    const byInputs = isRoundedByInputs(options, scheme);
+    const grams = matrixOperators(model)
+      .filter((o) => meant.has(o.node) && byInputs(o))
+      .map(gramOf);
     return [...means, ...grams];
   },
   async run(model, options, ctx) {
@@ -66,11 +65,12 @@ export const biasCorrection = definePass({
           granularity,
           bits,
           rounding: roundingOf(
-            options.rounding,
+            options,
+            scheme,
+            o.node,
             matrices.has(o.node) ? o : undefined,
             granularity,
             ctx.statistics,
-            codeLimits(options, scheme),
           ),
         });
         const mean = dataOf(means as ResidentTensor<"float32">) as Float32Array;

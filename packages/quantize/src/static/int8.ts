@@ -1,7 +1,7 @@
 import { definePass, edit, type Model, PASS_API_VERSION, viewOf } from "@pare/core";
 import { gramOf, matrixOperators } from "./gptq-layers.ts";
 import { insertCodes } from "./insert-codes.ts";
-import { codeLimits, planned, quantizationOptions, roundingOf } from "./int8-options.ts";
+import { isRoundedByInputs, planned, quantizationOptions, roundingOf, valueOptions } from "./int8-options.ts";
 import type { QuantizationPlan } from "./plan.ts";
 import { statisticOf } from "./ranges.ts";
 import { valueCodes } from "./value-codes.ts";
@@ -21,8 +21,16 @@ export const int8 = definePass({
     const plan = planned(model, options, host);
     const { main } = viewOf(model);
     const values = [...plan.values.keys()].filter((v) => !main.constant(v) && !plan.fixed.has(plan.values.get(v)!));
-    const grams = options.rounding === "gptq" ? quantizedMatrices(model, plan).map(gramOf) : [];
-    return [{ values, statistic: statisticOf(options.calibration) }, ...grams];
+    const grams = quantizedMatrices(model, plan).filter(isRoundedByInputs(options, plan.scheme)).map(gramOf);
+    const optionsFor = valueOptions(plan, plan.scheme, options);
+    const wanted = new Map<string, string[]>();
+    for (const v of values) {
+      const statistic = statisticOf(optionsFor(v).calibration);
+      const known = wanted.get(statistic);
+      if (known) known.push(v);
+      else wanted.set(statistic, [v]);
+    }
+    return [...Array.from(wanted, ([statistic, of]) => ({ values: of, statistic })), ...grams];
   },
   run(model, options, ctx) {
     const { scheme, ...plan } = planned(model, options, ctx.host);
@@ -34,12 +42,11 @@ export const int8 = definePass({
         if (view !== main && scheme.operators.get(node.op)?.role === "compute")
           ctx.skip({ view, node }, "stands in a branch or function, where nothing is measured");
     if (plan.groups.length === 0) return model;
-    const codes = valueCodes(model, plan, scheme.activations, ctx.statistics, options);
+    const codes = valueCodes(model, plan, scheme.activations, ctx.statistics, valueOptions(plan, scheme, options));
     const operators = new Map(quantizedMatrices(model, plan).map((o) => [o.node, o]));
-    const limits = codeLimits(options, scheme);
     return edit(model, (e) => {
-      const inserted = insertCodes(e, plan, scheme, codes, options, (groups, granularity) =>
-        roundingOf(options.rounding, operators.get(groups[0]!.node), granularity, ctx.statistics, limits),
+      const inserted = insertCodes(e, plan, scheme, codes, options, ([{ node }], granularity) =>
+        roundingOf(options, scheme, node, operators.get(node), granularity, ctx.statistics),
       );
       for (const group of inserted)
         ctx.done({ view: main, node: group.node }, { values: group.reads.length + Number(group.codes) });

@@ -34,21 +34,26 @@ export function valueCodes(
   plan: QuantizationPlan,
   format: CodeFormat,
   statistics: Statistics,
-  { calibration, percentile }: QuantizationOptions,
+  optionsFor: (value: string) => QuantizationOptions,
 ): ReadonlyMap<string, ValueCodes> {
   const { main } = viewOf(model);
   const { lowest, highest } = limitsOf(format);
   const ranges = new Map<string, Range>();
+  /** Those with zero in the middle. */
+  const even = new Set<string>();
   for (const [value, root] of plan.values) {
     if (plan.fixed.has(root)) continue;
     const constant = main.constant(value);
+    const { calibration, percentile, symmetric } = optionsFor(value);
+    const isSymmetric = format.symmetric || symmetric;
+    if (isSymmetric) even.add(root);
     const found = constant
       ? rangeOfConstant(constant as ResidentTensor<"float32">)
       : rangeOf(statistics, value, {
           calibration,
           percentile,
           levels: highest - lowest + 1,
-          symmetric: format.symmetric,
+          symmetric: isSymmetric,
         });
     if (!found)
       throw failure("quantize/no-statistics", `nothing was measured of ${value}`, {
@@ -59,7 +64,7 @@ export function valueCodes(
     ranges.set(root, { min: Math.min(before.min, found.min), max: Math.max(before.max, found.max) });
   }
   const codes = new Map<string, ValueCodes>(plan.fixed);
-  for (const [root, { min, max }] of ranges) codes.set(root, affineCodes(min, max, lowest, highest, format.symmetric));
+  for (const [root, { min, max }] of ranges) codes.set(root, affineCodes(min, max, lowest, highest, even.has(root)));
   return codes;
 }
 

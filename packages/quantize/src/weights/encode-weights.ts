@@ -48,7 +48,7 @@ export function encodeWeights(
   codes: ReadonlyMap<string, ValueCodes>,
   options: QuantizationOptions,
   constants: Constants,
-  rounding: (groups: readonly QuantizedNode[], granularity: Granularity) => Rounding,
+  rounding: (groups: readonly [QuantizedNode, ...QuantizedNode[]], granularity: Granularity) => Rounding,
 ) {
   const inputScale = ({ reads }: QuantizedNode) =>
     codes.get(plan.values.get(reads[0]!.node.inputs[reads[0]!.index]!)!)!.scale;
@@ -56,11 +56,15 @@ export function encodeWeights(
     operator.bias === undefined || scheme.bias === "float32"
       ? undefined
       : constants.of(node.inputs[operator.bias] ?? "");
-  const byWeight = new Map<string, QuantizedNode[]>();
+  const byWeight = new Map<string, [QuantizedNode, ...QuantizedNode[]]>();
   for (const group of plan.groups) {
     const { node, operator } = group;
     const name = operator.weight === undefined ? "" : (node.inputs[operator.weight] ?? "");
-    if (constants.of(name)) byWeight.set(name, [...(byWeight.get(name) ?? []), group]);
+    if (constants.of(name)) {
+      const known = byWeight.get(name);
+      if (known) known.push(group);
+      else byWeight.set(name, [group]);
+    }
   }
   const done = new Map<string, EncodedWeight>();
   for (const [name, groups] of byWeight) {
