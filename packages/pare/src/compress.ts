@@ -114,6 +114,10 @@ export async function compress(from: string | Model | Source, options: CompressO
   const { signal } = options;
   const input = await openInput(from, signal);
   try {
+    if (input.format === "tflite")
+      throw failure("pare/usage", `${input.name} is a TFLite model, which is final`, {
+        hint: "Compress the model that it was made from.",
+      });
     return await compressInput(input, options);
   } catch (error) {
     await input.close();

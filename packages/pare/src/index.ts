@@ -53,7 +53,9 @@ export {
   table,
   textTable,
 } from "@pare/report";
+export { litert } from "@pare/runtime-litert";
 export { ort } from "@pare/runtime-ort";
+export { openTflite } from "@pare/tflite";
 export { type Benchmark, benchmark } from "./bench.ts";
 export { type CompressOptions, type CompressResult, compress } from "./compress.ts";
 export { defineConfig, type PareConfig } from "./config.ts";

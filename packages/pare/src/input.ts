@@ -13,7 +13,9 @@ export interface Input {
   /** The model file and those of its external data. Read from them, do not close them. */
   readonly sources: readonly ByteSource[];
   readonly diagnostics: readonly Diagnostic[];
-  /** What the format tells besides the model. */
+  /** The format of the file; `model` where there is none. */
+  readonly format: string;
+  /** What ONNX tells besides the model. */
   readonly onnx?: Pick<OnnxSource, "opset" | "irVersion" | "producer">;
   close(): Promise<void>;
 }
@@ -23,13 +25,20 @@ export async function openInput(from: string | Model | Source, signal?: AbortSig
   if (typeof from !== "string") {
     const model = "model" in from ? from.model : from;
     const diagnostics = "model" in from ? from.diagnostics : [];
-    return { name: model.graph.name || "model", model, sources: [], diagnostics, async close() {} };
+    const format = "model" in from ? from.format : "model";
+    return { name: model.graph.name || "model", model, sources: [], diagnostics, format, async close() {} };
   }
   const options = signal ? { signal } : {};
-  const sources: ByteSource[] = [await openSource(from, options)];
+  const file = await openSource(from, options);
+  const sources: ByteSource[] = [file];
   const beside = siblingOpener(from);
   try {
-    const source = await openOnnx(sources[0]!, {
+    if (await isTfliteFile(file, signal)) {
+      const { openTflite } = await import("@pare/tflite");
+      const source = await openTflite(file, options);
+      return { ...(await placeOf(from)), ...source, sources };
+    }
+    const source = await openOnnx(file, {
       ...options,
       async sibling(name) {
         const opened = await beside(name);
@@ -37,25 +46,37 @@ export async function openInput(from: string | Model | Source, signal?: AbortSig
         return opened;
       },
     });
-    const { model, opset, irVersion, producer, diagnostics } = source;
-    const file = resolve(from);
-    const isFile = await stat(file).then(
-      (s) => s.isFile(),
-      () => false,
-    );
+    const { model, format, opset, irVersion, producer, diagnostics } = source;
     return {
-      name: basename(from),
+      ...(await placeOf(from)),
       model,
       sources,
       diagnostics,
+      format,
       onnx: { opset, irVersion, producer },
-      ...(isFile ? { file } : {}),
       close: () => source.close(),
     };
   } catch (error) {
     await Promise.all(sources.map((s) => s.close()));
     throw error;
   }
+}
+
+/** Its name and, where it is a file, its path. */
+async function placeOf(from: string): Promise<Pick<Input, "name" | "file">> {
+  const file = resolve(from);
+  const isFile = await stat(file).then(
+    (s) => s.isFile(),
+    () => false,
+  );
+  return { name: basename(from), ...(isFile ? { file } : {}) };
+}
+
+/** Flatbuffers of TFLite say so in their bytes 4 to 8. */
+async function isTfliteFile(file: ByteSource, signal?: AbortSignal): Promise<boolean> {
+  if (file.byteLength < 8) return false;
+  const mark = await file.read({ offset: 4, length: 4 }, signal);
+  return new TextDecoder("latin1").decode(mark) === "TFL3";
 }
 
 export const totalBytes = (files: readonly { readonly byteLength: number }[]): number =>

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 
 import { formatUnit, table, textTable } from "@pare/report";
-import { ort } from "@pare/runtime-ort";
 import { type Command, Option } from "commander";
 import { benchmark } from "../bench.ts";
+import { runtimeOf } from "../engines.ts";
 import { openInput } from "../input.ts";
 import type { Io } from "../io.ts";
 import { firstOf } from "../latency.ts";
@@ -18,7 +18,7 @@ interface Options extends CommonOptions, Omit<SampleOptions, "threads"> {
 }
 
 export function build(command: Command, io: Io): void {
-  command.argument("<model>", "path of an ONNX model");
+  command.argument("<model>", "path of an ONNX or TFLite model");
   withCommon(withSamples(command));
   // Several numbers of threads are compared here.
   const threads = command.options.find((o) => o.long === "--threads")!;
@@ -37,7 +37,7 @@ async function act(io: Io, path: string, options: Options): Promise<void> {
         ? syntheticSamples(input.model, { count: 1, ...(options.shape ? { shapes: options.shape } : {}) })
         : await samplesFromFiles(resolve(io.cwd, options.samples), input.model);
     const inputs = await firstOf(samples, io.signal);
-    const runtime = ort();
+    const runtime = runtimeOf(input);
     const rows = [];
     for (const threads of options.threads ?? [undefined]) {
       view.onProgress({

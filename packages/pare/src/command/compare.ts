@@ -9,8 +9,8 @@ import {
   table,
   textTable,
 } from "@pare/report";
-import { ort } from "@pare/runtime-ort";
 import { type Command, Option } from "commander";
+import { runtimeOf } from "../engines.ts";
 import { openInput } from "../input.ts";
 import { exitCodes, type Io } from "../io.ts";
 import { comparisonJson } from "../json.ts";
@@ -74,11 +74,10 @@ async function act(
       options.samples === undefined
         ? syntheticSamples(a.model, options.shape ? { shapes: options.shape } : {})
         : await samplesFromFiles(resolve(io.cwd, options.samples), a.model);
-    const runtime = ort(options.threads === undefined ? {} : { threads: options.threads });
     const subject = (x: typeof a) => ({
       name: x.name,
       model: x.model,
-      runtime,
+      runtime: runtimeOf(x, options.threads),
       ...(x.file === undefined ? {} : { file: x.file }),
     });
     const measure = () =>

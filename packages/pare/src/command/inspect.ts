@@ -14,7 +14,7 @@ interface Options extends CommonOptions {
 
 export function build(command: Command, io: Io): void {
   command
-    .argument("<model>", "path of an ONNX model")
+    .argument("<model>", "path of an ONNX or TFLite model")
     .addOption(new Option("--limit <n>", "how many operators and weights to list").argParser(count).default(10))
     .option("--shape <input=1,3,224,224>", "size of an input whose dimensions are free, for the MACs", shape);
   withCommon(command).action(async (path: string, options: Options) => {

@@ -17,6 +17,7 @@ import {
 import { attributesOf } from "./attributes.ts";
 import { graphName } from "./check.ts";
 import { fail } from "./codes.ts";
+import { SCHEMA_VERSION } from "./document.ts";
 import { bytesOfShape, dtypeOf } from "./dtypes.ts";
 import type { TfliteGraph, TfliteModel, TfliteOperator, TfliteTensor } from "./model.ts";
 import type { Payload } from "./payload.ts";
@@ -82,10 +83,7 @@ export function toCore(from: TfliteModel): Model {
     others: new Map([...graphs.entries()].filter(([i]) => !seen.has(i))),
   };
   return model(main, {
-    opsets: new Map([
-      ["", 1],
-      [TFLITE_DOMAIN, 1],
-    ]),
+    opsets: new Map([[TFLITE_DOMAIN, SCHEMA_VERSION]]),
     metadata: new Map(from.description ? [["description", from.description]] : []),
     extra: { tflite: kept },
   });
