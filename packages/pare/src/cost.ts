@@ -1,4 +1,4 @@
-import { type Model, operatorOf } from "@pare/core";
+import { type Model, operatorOf, viewOf } from "@pare/core";
 import { costOf } from "@pare/ops/cost";
 import { inputShapes } from "./synthetic.ts";
 
@@ -23,8 +23,17 @@ export function modelCost(model: Model, shapes?: ReadonlyMap<string, readonly nu
   );
   return {
     macs,
-    unknown: unknown.length,
+    unknown: unknown.length + foreignNodes(model),
     assumed: free.map((v) => `${v.name} [${inputs.get(v.name)!.join(", ")}]`).join("; "),
     byOperator,
   };
 }
+
+/** Nodes of domains that are neither ONNX's nor defined by the model. */
+const foreignNodes = (m: Model): number => {
+  const functions = new Set(m.functions.map((f) => operatorOf({ domain: f.domain, op: f.name })));
+  return viewOf(m).graphs.reduce(
+    (count, { graph }) => count + graph.nodes.filter((n) => n.domain !== "" && !functions.has(operatorOf(n))).length,
+    0,
+  );
+};

@@ -78,6 +78,7 @@ test("inspect tells what a TFLite model is", async () => {
     outputs: [{ name: "y" }],
     operators: [{ op: "tflite.FULLY_CONNECTED", count: 1 }],
     parameters: 12,
+    cost: { macs: 0, unknown: 1 },
   });
 });
 
