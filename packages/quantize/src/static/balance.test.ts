@@ -1,7 +1,7 @@
 import { toCodes } from "@pare/ops/kernels";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { affineOf } from "../weights/affine.ts";
+import { affineOf, codeLimits } from "../weights/affine.ts";
 import { layoutOf } from "../weights/layout.ts";
 import { balance } from "./balance.ts";
 
@@ -13,6 +13,7 @@ describe("balance", () => {
       axis: fc.integer({ min: 0, max: 1 }),
       seed: fc.integer(),
       symmetric: fc.boolean(),
+      bits: fc.constantFrom(4, 7, 8),
     })
     .map(({ rows, columns, seed, ...rest }) => {
       let state = seed;
@@ -25,7 +26,7 @@ describe("balance", () => {
 
   test("errors of a channel add up to half a code at most, and no code is further than one from its value", () => {
     fc.assert(
-      fc.property(weights, ({ shape, data, axis, symmetric }) => {
+      fc.property(weights, ({ shape, data, axis, symmetric, bits }) => {
         const layout = layoutOf(shape, { kind: "channel", axis });
         const ranges = {
           min: new Float32Array(layout.groups).fill(Infinity),
@@ -36,19 +37,21 @@ describe("balance", () => {
           ranges.min[groupOf(i)] = Math.min(ranges.min[groupOf(i)]!, v);
           ranges.max[groupOf(i)] = Math.max(ranges.max[groupOf(i)]!, v);
         });
-        const affine = affineOf(ranges, "int8", symmetric, "w");
+        const affine = affineOf(ranges, "int8", symmetric, "w", bits);
+        const { min, max } = codeLimits(bits, symmetric);
         const runs = layout.runs(0, data.length);
         const codes = toCodes("int8", data, runs, affine);
-        balance(codes, data, runs, affine);
+        balance(codes, data, runs, affine, codeLimits(bits, symmetric));
         const sums = new Float64Array(layout.groups);
         data.forEach((v, i) => {
           const g = groupOf(i);
           const error = codes[i]! - affine.zeroPoint[g]! - v / affine.scale[g]!;
           expect(Math.abs(error)).toBeLessThanOrEqual(1.001);
+          expect(codes[i]! >= min && codes[i]! <= max).toBe(true);
           sums[g]! += error;
         });
         // A code at the end of the range cannot move, and a channel may have nothing else.
-        const full = (g: number) => [...codes].some((q, i) => groupOf(i) === g && (q <= -127 || q >= 127));
+        const full = (g: number) => [...codes].some((q, i) => groupOf(i) === g && (q <= min || q >= max));
         sums.forEach((sum, g) => {
           expect(Math.abs(sum)).toBeLessThanOrEqual(full(g) ? 1.501 : 0.501);
         });

@@ -1,5 +1,5 @@
-import { codeFormats, type Runs } from "@pare/ops/kernels";
-import type { Affine } from "../weights/affine.ts";
+import type { Runs } from "@pare/ops/kernels";
+import type { Affine, CodeLimits } from "../weights/affine.ts";
 
 /** Steps into which rounding errors, up to half a code, are sorted. */
 const BINS = 32;
@@ -10,8 +10,13 @@ const BINS = 32;
  * one sign, and a sum of errors that is not zero then shifts its whole output. (The channel-wise step of SQuant, Guo et
  * al. 2022, arXiv:2202.07471.)
  */
-export function balance(codes: Int8Array, data: Float32Array, runs: Runs, { scale, zeroPoint }: Affine): void {
-  const { min, max } = codeFormats.int8;
+export function balance(
+  codes: Int8Array,
+  data: Float32Array,
+  runs: Runs,
+  { scale, zeroPoint }: Affine,
+  { min, max }: CodeLimits,
+): void {
   let first = Number.POSITIVE_INFINITY;
   let last = 0;
   runs((_from, _to, group, width) => {

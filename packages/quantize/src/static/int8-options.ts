@@ -11,6 +11,7 @@ import { inferTypes } from "@pare/ops/infer";
 import { channelAxis, namePattern } from "@pare/ops/weights";
 import * as z from "zod";
 import { scopeOptions } from "../options.ts";
+import { codeLimits } from "../weights/affine.ts";
 import type { ChannelOperator } from "../weights/channels.ts";
 import type { Rounding } from "../weights/codes.ts";
 import type { Granularity } from "../weights/layout.ts";
@@ -130,8 +131,7 @@ export function roundingOf(
   statistics: Statistics,
 ): Rounding {
   const own = optionsOf(options, node, scheme);
-  const codeBits = bitsOf(own, scheme) ?? 8;
-  const limits = { min: -(2 ** (codeBits - 1)), max: 2 ** (codeBits - 1) - 1 };
+  const limits = codeLimits(bitsOf(own, scheme) ?? 8, scheme.weights.symmetric);
   const byInputs = own.rounding === "gptq" && matrix ? gptqRounding(matrix, statistics, limits) : undefined;
   if (byInputs) return byInputs;
   return own.rounding !== "nearest" && granularity.kind === "channel" ? "balanced" : "nearest";

@@ -18,6 +18,18 @@ export interface Affine {
   readonly zeroPoint: Int32Array;
 }
 
+/** Lowest and highest code. */
+export interface CodeLimits {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** The codes of `bits` bits, as many on either side of zero where they are symmetric: engines count on that of weights. */
+export const codeLimits = (bits: number, symmetric: boolean): CodeLimits => {
+  const max = 2 ** (bits - 1) - 1;
+  return { min: symmetric ? -max : -max - 1, max };
+};
+
 /**
  * The affine codes of ranges. Symmetric: zero point 0, the largest magnitude at `max`. Otherwise the range, widened to
  * hold zero, over all codes of `bits` bits. A group of zeros has scale 1. (Jacob et al. 2018, arXiv:1712.05877.)

@@ -12,7 +12,7 @@ import {
 import { type CodeFormat, codeFormats, type Ranges, toCodes } from "@pare/ops/kernels";
 import { pack } from "@pare/ops/numeric";
 import { balance } from "../static/balance.ts";
-import { type Affine, affineOf, rangesOf } from "./affine.ts";
+import { type Affine, affineOf, codeLimits, rangesOf } from "./affine.ts";
 import { leastErrorAffine } from "./block-scales.ts";
 import { type Granularity, groupsOf, layoutOf } from "./layout.ts";
 
@@ -64,6 +64,7 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
   });
   const how = typeof rounding === "string" ? rounding : rounding.key;
   const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, bits, leastError, adjust?.key])}`;
+  const limits = codeLimits(bits ?? codeFormats[format].bits, symmetric);
   const stored = (codes: Int8Array) => (codeFormats[format].bits === 4 ? pack("int4", codes) : codes);
   const dtype = format as "int8";
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
@@ -78,7 +79,7 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
             map(data, a, start) {
               const runs = layout.runs(start, data.length);
               const pieces = toCodes(format, data, runs, a);
-              if (rounding === "balanced") balance(pieces as Int8Array, data, runs, a);
+              if (rounding === "balanced") balance(pieces as Int8Array, data, runs, a, limits);
               return pieces;
             },
           })

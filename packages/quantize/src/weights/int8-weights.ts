@@ -9,11 +9,11 @@ import {
   PASS_API_VERSION,
   type Statistics,
 } from "@pare/core";
-import { codeFormats } from "@pare/ops/kernels";
 import { type Candidate, channelAxis, reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 import { scopeOptions } from "../options.ts";
 import { gptqRounding, gramOf, matrixOperators } from "../static/gptq-layers.ts";
+import { codeLimits } from "./affine.ts";
 import type { ChannelOperator } from "./channels.ts";
 import { encoded } from "./codes.ts";
 import { encodeWeight } from "./encode.ts";
@@ -93,7 +93,7 @@ function encode(
 
   // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
   const sum = options.rounding === "balanced" || (options.rounding !== "nearest" && count <= BALANCED_ELEMENTS);
-  const byInputs = operator && gptqRounding(operator, statistics, codeFormats.int8);
+  const byInputs = operator && gptqRounding(operator, statistics, codeLimits(8, options.symmetric));
   const { codes, scale, zeroPoint } = encoded(source, {
     name: weight.name,
     format: "int8",
