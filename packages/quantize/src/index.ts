@@ -12,6 +12,7 @@ export { biasCorrection } from "./static/bias-correction.ts";
 export { equalize } from "./static/equalize.ts";
 export { int8 } from "./static/int8.ts";
 export type { LayerFormat, Sensitivity } from "./static/layer-formats.ts";
+export { emulateSaturation, type Saturation, type SaturationOptions } from "./static/saturation.ts";
 export { smoothQuant } from "./static/smooth-quant.ts";
 export { blockWeights } from "./weights/block-weights.ts";
 export { fixedPoint } from "./weights/fixed-point.ts";
