@@ -107,6 +107,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "tflite-roundtrip",
+    {
+      about: "TFLite files of others through reader and writer, both run in LiteRT",
+      load: async () => (await import("./cases/tflite-roundtrip.ts")).tfliteRoundtripBenchmark,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",

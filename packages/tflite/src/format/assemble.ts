@@ -64,7 +64,7 @@ function withRuntime(model: TfliteModel): readonly TfliteMetadata[] {
 
 /** The buffers of a file: the first is empty and stands for no data. */
 async function bufferTable(model: TfliteModel, metadata: readonly TfliteMetadata[], signal?: AbortSignal) {
-  const holds = (data: Payload | undefined): data is Payload => data !== undefined && data.byteLength > 0;
+  const holds = (data: Payload | undefined): data is Payload => data !== undefined;
   // Metadata apart: readers look for it inside the flatbuffer, even where weights stand behind it.
   const weights = model.graphs.flatMap((g) => g.tensors.map((t) => t.data)).filter(holds);
   const notes = metadata.map((m) => m.data).filter(holds);

@@ -3,7 +3,7 @@ import type { Payload } from "./payload.ts";
 import type { Enum, Tables } from "./schema.gen.ts";
 
 /**
- * A value of a graph. `data` makes it a constant; equal data is stored once. `shape_signature` has -1 for dimensions that
+ * A value of a graph. `data` makes it a constant, also where it has no bytes; equal data is stored once. `shape_signature` has -1 for dimensions that
  * are not known, where `shape` has 1. The rest is the schema's: `quantization`, `sparsity`, `is_variable`, ….
  */
 export interface TfliteTensor extends Omit<Tables["Tensor"], "buffer" | "shape" | "type" | "name"> {

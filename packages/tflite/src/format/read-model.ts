@@ -18,8 +18,7 @@ export function modelOf({ model: m, appended }: TfliteDocument, file: string): T
   };
   const dataOf = (buffer: number): Payload | undefined => {
     // The first buffer stands for none, even in a file that has no buffers at all.
-    const data = buffer === 0 ? m.buffers?.[0]?.data : at(m.buffers, buffer, "buffer").data;
-    return data && data.byteLength > 0 ? data : undefined;
+    return buffer === 0 ? undefined : at(m.buffers, buffer, "buffer").data;
   };
   const model: TfliteModel = {
     ...pick(m, ["description", "metadata_buffer", "external_buffer_groups", "external_buffers"]),
@@ -32,7 +31,9 @@ export function modelOf({ model: m, appended }: TfliteDocument, file: string): T
         tensors: (tensors ?? []).map((t): TfliteTensor => {
           const { name = "", type = "FLOAT32", shape = [], buffer = 0, ...more } = t;
           const data = dataOf(buffer);
-          return { name, type, shape, ...more, ...(data ? { data } : {}) };
+          // Old converters gave every value a buffer: an empty one makes a constant of what has no elements only.
+          const isConstant = data && (data.byteLength > 0 || shape.includes(0));
+          return { name, type, shape, ...more, ...(isConstant ? { data } : {}) };
         }),
         operators: (operators ?? []).map((op): TfliteOperator => {
           const { opcode_index = 0, inputs: reads = [], outputs: writes = [], ...more } = op;
