@@ -53,9 +53,11 @@ export interface QuantizedOperator {
   readonly bias?: number;
   /** Axis of the weight along which scales lie, where it is not the operator's output channel. */
   readonly weightAxis?: number;
+  /** What shares a scale of the weight, where that is not what the scheme says of weights. */
+  readonly granularity?: CodeFormat["granularity"];
   /**
    * The output's codes: of its own range, the same as those of the first input (and of all others: one scale), or
-   * always these. `float` where the output need not be quantized for the operator to be.
+   * always these, also where the operator itself is not computed in integers. `float` where the output need not be quantized for the operator to be.
    */
   readonly output: "own" | "input" | "float" | { readonly scale: number; readonly zeroPoint: number };
   /** What a table cannot say. Pure. */
@@ -72,4 +74,6 @@ export interface QuantizationScheme {
   readonly operators: ReadonlyMap<string, QuantizedOperator>;
   /** Operators that are computed together, in order: between them no value is quantized. */
   readonly fused: readonly (readonly string[])[];
+  /** Whether an addition in `fused` may be of another activation (a residual), which then gets codes; otherwise of constants only. */
+  readonly fusesResidual?: boolean;
 }

@@ -157,7 +157,7 @@ export function weightGranularity(
   const own = optionsOf(options, op, scheme);
   const rank = tensor.shape.length;
   const operator = scheme.operators.get(op.op);
-  const wanted = own.granularity === "target" ? scheme.weights.granularity : own.granularity;
+  const wanted = own.granularity === "target" ? (operator?.granularity ?? scheme.weights.granularity) : own.granularity;
   const axis = operator?.weightAxis ?? channelAxis(op, operator?.weight ?? 1, rank);
   return {
     granularity: wanted === "tensor" || axis === undefined || rank < 2 ? { kind: "tensor" } : { kind: "channel", axis },

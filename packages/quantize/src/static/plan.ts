@@ -79,27 +79,36 @@ export function planQuantization(
     values.set(v, root);
     return root;
   };
-  const add = (v: string) => values.has(v) || values.set(v, v);
+  const add = (v: string) => {
+    if (values.has(v)) return;
+    values.set(v, v);
+    const maker = main.producer(v);
+    const output = maker && scheme.operators.get(operatorOf(maker))?.output;
+    if (typeof output === "object") fixed.set(v, output);
+  };
   const list: QuantizedNode[] = [];
   for (const group of chosen) {
     const { operator, output, reads } = group;
     const inputs = reads.map(({ node, index }) => node.inputs[index]!);
     inputs.forEach(add);
     const codes = operator.output !== "float";
-    if (codes) {
+    if (operator.output === "input") {
+      const given = new Set(inputs.map((v) => JSON.stringify(fixed.get(find(v)))));
+      if (given.size > 1) {
+        left.set(group.node, "gives the codes of its inputs, some of which are fixed");
+        continue;
+      }
       add(output);
-      if (operator.output === "input")
-        for (const v of [...inputs.slice(1), output]) values.set(find(v), find(inputs[0]!));
-      else if (typeof operator.output === "object") fixed.set(output, operator.output);
-    } else if (demanded.has(output)) add(output);
+      for (const v of [...inputs.slice(1), output]) values.set(find(v), find(inputs[0]!));
+    } else if (codes || demanded.has(output)) add(output);
     list.push({ ...group, codes });
   }
   for (const v of values.keys()) values.set(v, find(v));
-  return { groups: list, left, values, fixed: new Map([...fixed].map(([v, f]) => [find(v), f])) };
+  return { groups: list, left, values, fixed };
 }
 
 function groupOf(view: GraphView, node: Node, operator: QuantizedOperator, scheme: QuantizationScheme): QuantizedNode {
-  const tail = tailOf(view, node, scheme.fused);
+  const tail = tailOf(view, node, scheme);
   const parameters = [operator.weight, operator.bias].filter(
     (i) => i !== undefined && view.constant(node.inputs[i] ?? ""),
   );
@@ -116,7 +125,7 @@ function groupOf(view: GraphView, node: Node, operator: QuantizedOperator, schem
 }
 
 /** The longest fused pattern that follows a node and that nothing else looks into. */
-function tailOf(view: GraphView, node: Node, fused: QuantizationScheme["fused"]): Node[] {
+function tailOf(view: GraphView, node: Node, { fused, fusesResidual = false }: QuantizationScheme): Node[] {
   let best: Node[] = [];
   for (const [first, ...rest] of fused) {
     if (first !== operatorOf(node) || rest.length <= best.length) continue;
@@ -127,8 +136,8 @@ function tailOf(view: GraphView, node: Node, fused: QuantizationScheme["fused"])
       const next = uses[0]?.node;
       if (uses.length !== 1 || uses[0]!.view !== view || view.isOutput(at.outputs[0]!)) break;
       if (!next || operatorOf(next) !== op) break;
-      // An addition of a constant is a bias; one of another activation is not computed together.
-      if (next.inputs.some((v) => v !== "" && v !== at.outputs[0] && !view.constant(v))) break;
+      // An addition of a constant is a bias; one of another activation is a residual.
+      if (!fusesResidual && next.inputs.some((v) => v !== "" && v !== at.outputs[0] && !view.constant(v))) break;
       tail.push(next);
       at = next;
     }
