@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Pass, run, samplesFrom } from "@pare/core";
 import { openOnnx, writeOnnx } from "@pare/onnx";
 import { gather } from "@pare/ops/observe";
+import { optimize } from "@pare/optimize";
 import { float16, int8Weights } from "@pare/quantize";
 import { ort } from "@pare/runtime-ort";
 import { models } from "edge-deploy/models";
@@ -11,9 +12,9 @@ import { characterErrorRate, dictionary, type Line, readLine, recognitionInput, 
 import type { Benchmark } from "../benchmark.ts";
 
 const versions: readonly { readonly name: string; readonly passes: readonly Pass[] }[] = [
-  { name: "float16", passes: [float16()] },
-  { name: "float16 weights", passes: [float16({ compute: "float32" })] },
-  { name: "int8 weights", passes: [int8Weights({ granularity: "channel" })] },
+  { name: "float16", passes: [optimize(), float16()] },
+  { name: "float16 weights", passes: [optimize(), float16({ compute: "float32" })] },
+  { name: "int8 weights", passes: [optimize(), int8Weights({ granularity: "channel" })] },
 ];
 
 async function read(file: string, lines: readonly Line[], signal: AbortSignal): Promise<string[]> {
@@ -36,7 +37,7 @@ export const ocr: Benchmark = {
   about: "200 rendered lines read by the source, float16 and int8 weights",
   async run({ quick, progress, signal }) {
     const lines = renderLines({ seed: 7, count: quick ? 40 : 200 });
-    // Lines of another seed: inner values are measured on what is not judged.
+    // Lines of another seed: inner values are measured on, and weights rounded by, what is not judged.
     const samples = samplesFrom(renderLines({ seed: 8, count: 8 }).map((l) => ({ x: recognitionInput(l.image) })));
     const folder = await mkdtemp(join(tmpdir(), "pare-ocr-"));
     try {

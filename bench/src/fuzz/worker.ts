@@ -1,13 +1,27 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { FuzzJob, FuzzReply } from "../cases/fuzz-child.ts";
 
-/** A reader that says nothing for this long hangs. */
+/** A reader that computes for this long without a word hangs. */
 export const HANG_MS = 5000;
+/** On a machine that is busy with other things it gets more time for that, up to this. */
+const MOST_MS = 60_000;
 /** Most memory that the process of the readers may take: mutants of files of a few megabytes. */
 export const MOST_MEMORY = 512e6;
 
 export type Ending = FuzzReply | { readonly outcome: "hang" | "crash" | "memory"; readonly error?: string };
+
+/** Milliseconds that a process has computed, all threads together, as Linux counts them; elsewhere those that passed. */
+function cpuMs(pid: number): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return 10 * (Number(fields[11]) + Number(fields[12]));
+  } catch {
+    return performance.now();
+  }
+}
 
 /** Readers in a child that is started again after each end. */
 export function fuzzWorker(script: URL, data: string, folder: string, signal: AbortSignal) {
@@ -49,7 +63,13 @@ export function fuzzWorker(script: URL, data: string, folder: string, signal: Ab
         const hear = (reply: FuzzReply) => {
           if (reply.id === mine) finish(reply);
         };
-        const timer = setTimeout(() => finish({ outcome: "hang" }), patience);
+        const [started, computed] = [performance.now(), cpuMs(current.pid!)];
+        const look = () => {
+          const used = cpuMs(current.pid!) - computed;
+          if (used >= patience || performance.now() - started > MOST_MS) finish({ outcome: "hang" });
+          else timer = setTimeout(look, patience - used);
+        };
+        let timer = setTimeout(look, patience);
         current.on("message", hear).once("exit", gone);
         current.send({ id: mine, ...job } satisfies FuzzJob);
       });

@@ -5,6 +5,8 @@ import {
   definePass,
   edit,
   elementCount,
+  type Host,
+  type Model,
   node,
   PASS_API_VERSION,
   type Statistics,
@@ -34,16 +36,15 @@ export const int8Weights = definePass({
       .enum(["auto", "balanced", "nearest", "gptq"])
       .default("auto")
       .describe(
-        "balanced moves a few codes by one, so that a channel's rounding errors cancel; auto does so up to 4 million elements; gptq rounds 1x1 convolutions and matrix products by their inputs on the samples, others as auto does",
+        "balanced moves a few codes by one, so that a channel's rounding errors cancel; gptq rounds 1x1 convolutions and matrix products by their inputs on the samples, others balanced; auto is gptq up to 1,024 inputs where there are samples, and balanced up to 4 million elements",
       ),
     symmetric: z.boolean().default(true).describe("zero point 0; otherwise the whole range of each group is used"),
     ...scopeOptions,
   }),
-  observe: (model, { rounding }, host) =>
-    rounding === "gptq" && host.runtime && host.samples ? matrixOperators(model).map(gramOf) : [],
+  observe: (model, { rounding }, host) => measurable(model, rounding, host).map(gramOf),
   run: (model, options, ctx) =>
     edit(model, (e) => {
-      const matrices = new Map(options.rounding === "gptq" ? matrixOperators(model).map((o) => [o.weight, o]) : []);
+      const matrices = new Map(measurable(model, options.rounding, ctx).map((o) => [o.weight, o]));
       for (const candidate of weightCandidates(model, options)) {
         ctx.signal.throwIfAborted();
         const { weight } = candidate;
@@ -60,6 +61,13 @@ export const int8Weights = definePass({
       }
     }),
 });
+
+/** Operators whose weights are rounded by their inputs, if those can be measured. */
+function measurable(model: Model, rounding: string, { runtime, samples }: Host): ChannelOperator[] {
+  if (!runtime || !samples || (rounding !== "gptq" && rounding !== "auto")) return [];
+  const all = matrixOperators(model);
+  return rounding === "gptq" ? all : all.filter((o) => o.layout.inputs <= AUTO_INPUTS);
+}
 
 function encode(
   { tensor: source, role, weight }: Extract<Candidate, { tensor: unknown }>,
@@ -115,6 +123,9 @@ function encode(
   ];
   return { granularity, tensors, attributes };
 }
+
+/** Inputs of a layer up to which they are measured without being asked: 4 MB for each layer. */
+const AUTO_INPUTS = 1024;
 
 /** Balancing takes several times as long as rounding: of very large weights, which gain least by it, it is left out. */
 const BALANCED_ELEMENTS = 4 << 20;
