@@ -14,7 +14,7 @@ import type { LitertOptions, LitertRuntime, LitertSession } from "./options.ts";
 import { modelProgram, type Program, tfliteProgram } from "./program.ts";
 import { openSession } from "./session.ts";
 
-export type { Latency, LitertOptions, LitertRuntime, LitertSession, MeasureOptions } from "./options.ts";
+export type { Latency, LitertOptions, LitertRuntime, LitertSession, Lower, MeasureOptions } from "./options.ts";
 
 /**
  * LiteRT (`@litertjs/core`) as a runtime: Google's TFLite with XNNPACK, in WebAssembly. By default in a child process for
@@ -27,7 +27,7 @@ export type { Latency, LitertOptions, LitertRuntime, LitertSession, MeasureOptio
  * await session.close();
  */
 export function litert(options: LitertOptions = {}): LitertRuntime {
-  const { isolate = true, accelerator = "wasm", signature, module = "@litertjs/core" } = options;
+  const { isolate = true, accelerator = "wasm", signature, lower, module = "@litertjs/core" } = options;
   if (typeof module !== "string" || accelerator !== "wasm" || options.threads !== undefined || options.wasm)
     throw fail("litert/options", "in Node there is one thread of WebAssembly, and the module is loaded by its name", {
       hint: "Leave out accelerator, threads and wasm, and give module as a name or path.",
@@ -86,6 +86,6 @@ export function litert(options: LitertOptions = {}): LitertRuntime {
       );
     },
     prepare: (model, prepareOptions = {}) =>
-      prepare(() => modelProgram(model, prepareOptions.taps ?? [], signature), prepareOptions),
+      prepare(() => modelProgram(model, prepareOptions.taps ?? [], { signature, lower }), prepareOptions),
   };
 }

@@ -11,7 +11,7 @@ import { modelProgram, type Program, tfliteProgram } from "./program.ts";
 import { openSession } from "./session.ts";
 import type { LiteRt, LiteRtModule } from "./wasm.ts";
 
-export type { Latency, LitertOptions, LitertRuntime, LitertSession, MeasureOptions } from "./options.ts";
+export type { Latency, LitertOptions, LitertRuntime, LitertSession, Lower, MeasureOptions } from "./options.ts";
 
 let loaded: Promise<LiteRt> | undefined;
 
@@ -20,7 +20,7 @@ let loaded: Promise<LiteRt> | undefined;
  * @throws PareError `litert/options`; later `litert/no-engine`, `litert/refused`, `litert/failed`, …
  */
 export function litert(options: LitertOptions = {}): LitertRuntime {
-  const { accelerator = "wasm", threads = 1, signature, wasm, module } = options;
+  const { accelerator = "wasm", threads = 1, signature, lower, wasm, module } = options;
   if (options.isolate || typeof module === "string" || !wasm)
     throw fail("litert/options", "in a browser LiteRT runs in this thread, from a folder that the page can load", {
       hint: 'Serve node_modules/@litertjs/core/wasm, and say where: litert({ wasm: "/wasm/" }).',
@@ -50,7 +50,7 @@ export function litert(options: LitertOptions = {}): LitertRuntime {
       return prepare(tfliteProgram(model, { signature, taps: (graph) => tapsOf(graph, taps) }), prepareOptions);
     },
     prepare: async (model, prepareOptions = {}) =>
-      prepare(modelProgram(model, prepareOptions.taps ?? [], signature), prepareOptions),
+      prepare(modelProgram(model, prepareOptions.taps ?? [], { signature, lower }), prepareOptions),
   };
 }
 

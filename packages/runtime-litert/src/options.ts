@@ -1,7 +1,8 @@
 import type { Model, PrepareOptions, Runtime, Session, Values } from "@pare/core";
 import type { Latency, MeasureOptions } from "@pare/core/session";
+import type { Lower } from "./program.ts";
 
-export type { Latency, MeasureOptions };
+export type { Latency, Lower, MeasureOptions };
 
 export interface LitertOptions {
   /**
@@ -11,6 +12,11 @@ export interface LitertOptions {
   readonly isolate?: boolean;
   /** Which of a model's signatures to run, by its key. Default: the first. */
   readonly signature?: string;
+  /**
+   * Makes a TFLite model of one of Pare's whose inputs have known shapes. It is called once for each combination of shapes.
+   * Without it, only models that were read from TFLite are prepared, and files.
+   */
+  readonly lower?: Lower;
   /** Where to run (browsers): `wasm`, which is XNNPACK on the processor, or the graphics card or NPU. Default `wasm`. */
   readonly accelerator?: "wasm" | "webgpu" | "webnn";
   /** Threads, where the page may have several (browsers). Default 1. */

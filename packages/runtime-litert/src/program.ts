@@ -1,6 +1,6 @@
-import type { Model, ResidentTensor, ValueInfo } from "@pare/core";
+import { edit, type Model, type ResidentTensor, type ValueInfo, viewOf } from "@pare/core";
 import { fromCore, isTflite, type TfliteEnd, type TfliteGraph, type TfliteModel, tensorIndexOf } from "@pare/tflite";
-import { fail } from "./codes.ts";
+import { at, fail } from "./codes.ts";
 import { type Entry, entryOf, infoOf, tapAt, withOutputs } from "./entry.ts";
 
 /** What a session runs: a model that is TFLite's already, or becomes it for the shapes of its inputs. */
@@ -45,17 +45,57 @@ export function tfliteProgram(read: TfliteModel, { signature, path, taps }: Prog
   };
 }
 
+/** Makes a TFLite model of one of Pare's whose inputs have known shapes, with their names in its signature. */
+export type Lower = (model: Model, signal: AbortSignal) => Promise<TfliteModel>;
+
 /**
- * A model of Pare's: one that was read from TFLite, as it was.
- * @throws PareError `litert/refused` for others
+ * A model of Pare's: one that was read from TFLite as it was, another by `lower`, anew for each combination of input shapes.
+ * @throws PareError `litert/tap`, `litert/refused` for others where there is no `lower`
  */
-export function modelProgram(model: Model, taps: readonly string[], signature?: string): Program {
-  if (!isTflite(model))
-    throw fail("litert/refused", "the model is none of TFLite's", {
-      hint: "Write it as TFLite, and prepare the file.",
+export function modelProgram(
+  model: Model,
+  taps: readonly string[],
+  { signature, lower }: { readonly signature?: string | undefined; readonly lower?: Lower | undefined },
+): Program {
+  if (isTflite(model))
+    return tfliteProgram(fromCore(model), {
+      signature,
+      taps: () => taps.map((name) => tapAt(name, tensorIndexOf(model, name))),
     });
-  return tfliteProgram(fromCore(model), {
-    signature,
-    taps: () => taps.map((name) => tapAt(name, tensorIndexOf(model, name))),
+  if (!lower)
+    throw fail("litert/refused", "the model is none of TFLite's", {
+      hint: "Write it as TFLite, and prepare the file; or say how to: litert({ lower }).",
+    });
+  const { inputs, outputs } = model.graph;
+  const tapped = withTaps(model, taps);
+  return {
+    inputs,
+    outputs,
+    async forInputs(feeds, signal) {
+      const fixed = edit(tapped, (e) => {
+        e.setGraph(e.view.main, {
+          inputs: inputs.map((v) => {
+            const t = feeds.get(v.name);
+            return t ? { ...v, type: { kind: "tensor", dtype: t.dtype, shape: t.shape } } : v;
+          }),
+        });
+      });
+      const lowered = await lower(fixed, signal);
+      return { model: lowered, entry: entryOf(lowered) };
+    },
+  };
+}
+
+/** The model with inner values as further outputs. @throws PareError `litert/tap` */
+function withTaps(model: Model, taps: readonly string[]): Model {
+  const { main } = viewOf(model);
+  const added = [...new Set(taps)].filter((name) => !main.isOutput(name));
+  for (const name of added)
+    if (main.definer(name) !== main) throw fail("litert/tap", "the main graph has no value of this name", at(name));
+  if (added.length === 0) return model;
+  return edit(model, (e) => {
+    e.setGraph(e.view.main, {
+      outputs: [...model.graph.outputs, ...added.map((name) => main.info(name) ?? { name })],
+    });
   });
 }
