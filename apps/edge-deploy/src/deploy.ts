@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { type Diagnostic, type Model, type Pass, samplesFrom, viewOf } from "@pare/core";
+import { type Diagnostic, type Pass, samplesFrom } from "@pare/core";
 import { foldConstants, optimize } from "@pare/optimize";
 import { fixedPoint, float16, int8Weights } from "@pare/quantize";
-import { type Comparison, type MeasuredPass, measureReport } from "@pare/report";
+import { type Comparison, type MeasuredPass, measureReport, nodeCount } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
 import { compress } from "pare";
 import type { Answer, Job } from "./jobs.ts";
@@ -104,8 +104,8 @@ export async function deploy(
       file,
       bytesBefore: result.bytes.before,
       bytesAfter: result.bytes.after,
-      nodesBefore: nodesOf(result.source),
-      nodesAfter: nodesOf(result.model),
+      nodesBefore: nodeCount(result.source),
+      nodesAfter: nodeCount(result.model),
       sqnrDb: Math.min(...result.comparison!.outputs.map((o) => o.sqnrDb ?? Number.POSITIVE_INFINITY)),
       agreement: answers.reduce((sum, a, i) => sum + source[i]!.agreement(a), 0) / answers.length,
       msBefore: result.latency!.before.medianMs,
@@ -121,5 +121,3 @@ export async function deploy(
     await result.close();
   }
 }
-
-const nodesOf = (m: Model): number => viewOf(m).graphs.reduce((sum, view) => sum + view.graph.nodes.length, 0);

@@ -1,10 +1,11 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Model, type ResidentTensor, run, type Values, viewOf } from "@pare/core";
+import { type Model, type ResidentTensor, run, type Values } from "@pare/core";
 import { openOnnx, writeOnnx } from "@pare/onnx";
 import { numbersOf } from "@pare/ops/numeric";
 import { optimize } from "@pare/optimize";
+import { nodeCount } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
 import type { BenchCase, Benchmark } from "../benchmark.ts";
 import { inputsFor, type RealModel, realModels } from "../real-models.ts";
@@ -30,8 +31,6 @@ const peers: Readonly<Record<string, { readonly nodes: number; readonly bytes: n
   vit: { nodes: 159, bytes: 914_463 },
 };
 
-const nodesOf = (m: Model): number => viewOf(m).graphs.reduce((sum, v) => sum + v.graph.nodes.length, 0);
-
 export const optimizeBenchmark: Benchmark = {
   name: "optimize",
   about: "nodes and bytes that optimize leaves of real models, against onnxsim and onnxslim; answers in ONNX Runtime",
@@ -53,8 +52,8 @@ export const optimizeBenchmark: Benchmark = {
           const peer = peers[real.name.replace(/\.onnx$/, "")];
           cases.push({
             name: real.name.replace(/\.onnx$/, ""),
-            nodesBefore: nodesOf(model),
-            nodes: nodesOf(optimized),
+            nodesBefore: nodeCount(model),
+            nodes: nodeCount(optimized),
             ...(peer && { peerNodes: peer.nodes }),
             bytesBefore: (await stat(real.file)).size,
             bytes: (await stat(file)).size,

@@ -1,6 +1,7 @@
-import { run, verify, viewOf } from "@pare/core";
+import { run, verify } from "@pare/core";
 import { openOnnx, writeOnnx } from "@pare/onnx";
 import { optimize } from "@pare/optimize";
+import { nodeCount } from "@pare/report";
 
 /** Times each step from file to file, and prints them as JSON. */
 const [from, to] = process.argv.slice(2) as [string, string];
@@ -21,7 +22,7 @@ lap("verify");
 await writeOnnx(optimized, to);
 lap("write");
 await close();
-const nodes = viewOf(optimized).graphs.reduce((sum, v) => sum + v.graph.nodes.length, 0);
+const nodes = nodeCount(optimized);
 const found = new Set(report.passes.flatMap((p) => p.done.map((d) => `${d.facts?.["by"]} ${d.facts?.["rule"] ?? ""}`)));
 process.stdout.write(
   JSON.stringify({

@@ -19,7 +19,7 @@ import {
 import { openSource } from "@pare/io";
 import { type OnnxWriteOptions, writeOnnx } from "@pare/onnx";
 import { cosine, type Metric } from "@pare/quantize";
-import { type Comparison, compare, fitInputs, gzipSize } from "@pare/report";
+import { type Comparison, compare, fitInputs, gzipSize, nodeCount } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
 import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
 import { type Input, openInput, totalBytes } from "./input.ts";
@@ -93,6 +93,8 @@ export interface CompressResult {
     readonly after: number;
     readonly gzip?: { readonly before?: number; readonly after: number };
   };
+  /** Nodes of all graphs. */
+  readonly nodes: { readonly before: number; readonly after: number };
   /** Warnings: slower, larger, inexact; and what readers, passes and writers noticed. */
   readonly diagnostics: readonly Diagnostic[];
   close(): Promise<void>;
@@ -215,6 +217,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
       source: input.model,
       report,
       coverage: coverageOf(report, options.minCoverage),
+      nodes: { before: nodeCount(input.model), after: nodeCount(model) },
       ...(written && output !== undefined ? { artifact: { ...written, path: resolve(output) } } : {}),
       ...(search ? { search } : {}),
       ...(comparison ? { comparison } : {}),
@@ -247,8 +250,9 @@ function searched(model: Model, runtime: Runtime, options: CompressOptions, maxD
 }
 
 /** How {@link compress} writes. */
-export const writeOptions = ({ onnx }: Pick<CompressOptions, "onnx">): OnnxWriteOptions => ({
+export const writeOptions = ({ onnx, target }: Pick<CompressOptions, "onnx" | "target">): OnnxWriteOptions => ({
   decodeWeights: "load",
+  ...(target ? { target } : {}),
   ...onnx,
 });
 

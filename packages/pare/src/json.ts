@@ -38,6 +38,7 @@ const searchJson = ({ metric, reference, within, held, formats, sensitivity, tri
 export const resultJson = (r: CompressResult) => ({
   ...(r.artifact ? { output: r.artifact.path, files: r.artifact.files } : {}),
   bytes: { ...r.bytes, ratio: r.bytes.before / r.bytes.after },
+  nodes: r.nodes,
   samples: r.samples,
   ...(r.search ? { search: searchJson(r.search) } : {}),
   ...(r.comparison ? { comparison: comparisonJson(r.comparison) } : {}),

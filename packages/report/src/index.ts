@@ -14,6 +14,7 @@ export { type Difference, differences } from "./differences.ts";
 export { htmlReport, type PageOptions } from "./html.ts";
 export type { Jump } from "./jump.ts";
 export { type MeasuredEntry, type MeasuredPass, measureReport } from "./measure-report.ts";
+export { nodeCount } from "./node-count.ts";
 export { fitInputs } from "./pairs.ts";
 export type * from "./sections.ts";
 export { gzipSize, type Share, type SizeReport, sizeOf, type TensorSize } from "./size.ts";

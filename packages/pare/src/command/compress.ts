@@ -239,7 +239,7 @@ function searchText({ trials, formats, held, metric, sensitivity }: WithinDrop):
 }
 
 function summary(r: CompressResult): string {
-  const { bytes, latency, comparison } = r;
+  const { bytes, latency, comparison, nodes } = r;
   const row = (what: string, before: string, after: string, note = "") => ({ what, before, after, note });
   const ratio = (x: number, y: number, more: string, less: string) =>
     x >= y ? `${formatUnit(x / y, "times")} ${more}` : `${formatUnit(y / x, "times")} ${less}`;
@@ -260,6 +260,7 @@ function summary(r: CompressResult): string {
           ),
         ]
       : []),
+    ...(nodes.before === nodes.after ? [] : [row("nodes", `${nodes.before}`, `${nodes.after}`)]),
     ...(latency
       ? [
           row(
