@@ -15,8 +15,14 @@ export function loadHere(path: string): Promise<LiteRt> {
   return litert;
 }
 
-/** The package is made for browsers: what it looks for there is in the globals while it loads. */
 async function load(path: string): Promise<LiteRt> {
+  const module = (await import(pathToFileURL(path).href)) as LiteRtModule;
+  const wasm = resolve(dirname(path), "..", "wasm") + sep;
+  return withBrowserGlobals(() => loadLiteRt(module, wasm.replaceAll("\\", "/"), false));
+}
+
+/** The package is made for browsers: what it looks for there is in the globals while `work` goes on. */
+export async function withBrowserGlobals<T>(work: () => Promise<T>): Promise<T> {
   const scope = globalThis as Record<string, unknown>;
   const names = ["self", "importScripts", "__filename", "__dirname", "require"];
   const before = names.map((name) => [name, Object.getOwnPropertyDescriptor(scope, name)] as const);
@@ -29,9 +35,7 @@ async function load(path: string): Promise<LiteRt> {
     },
   });
   try {
-    const module = (await import(pathToFileURL(path).href)) as LiteRtModule;
-    const wasm = resolve(dirname(path), "..", "wasm") + sep;
-    return await loadLiteRt(module, wasm.replaceAll("\\", "/"), false);
+    return await work();
   } finally {
     for (const [name, descriptor] of before)
       if (descriptor) Object.defineProperty(scope, name, descriptor);

@@ -37,7 +37,7 @@ type Values = Readonly<Record<string, unknown>>;
 export function encode<N extends TableName>(root: N, value: Tables[N]): Encoded {
   const bytes = new Uint8Array(4096);
   const o: Out = { bytes, view: new DataView(bytes.buffer), size: 8, vtables: new Map(), data: [] };
-  bytes.set(new TextEncoder().encode("TFL3"), 4);
+  bytes.set(utf8.encode("TFL3"), 4);
   const start = writeTable(o, planOf(root), value as Values, root);
   o.view.setUint32(0, start, true);
   const pieces: (Uint8Array | Payload)[] = [];
@@ -161,12 +161,14 @@ const writeOne = (o: Out, kind: Exclude<Kind, { is: "scalar" }>, value: unknown,
   kind.is === "string" ? writeText(o, value as string) : writeTable(o, planOf(kind.table), value as Values, path);
 
 function writeText(o: Out, text: string): number {
-  const bytes = new TextEncoder().encode(text);
+  const bytes = utf8.encode(text);
   const at = grow(o, 5 + bytes.length, 4);
   o.view.setUint32(at, bytes.length, true);
   o.bytes.set(bytes, at + 4);
   return at;
 }
+
+const utf8 = new TextEncoder();
 
 function writeVector(o: Out, of: Kind, align: number, items: ArrayLike<unknown>, path: string): number {
   const width = widthOf(of);
