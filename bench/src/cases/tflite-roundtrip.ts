@@ -1,8 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
 import {
   byteLengthOf,
   elementCount,
@@ -15,28 +13,10 @@ import {
 import { type LitertSession, litert } from "@pare/runtime-litert";
 import { fromCore, modelBytes, readModel, toCore } from "@pare/tflite";
 import type { BenchCase, BenchContext, Benchmark, BenchResult } from "../benchmark.ts";
-import { filesOfTar } from "../tar.ts";
+import { tfliteFiles } from "../tflite-files.ts";
 
 /** What LiteRT makes of a file: the bytes of each output, or why there are none. */
 type Answer = { readonly outputs: Values } | { readonly refused: string };
-
-interface TfliteFile {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
-
-/** Every `.tflite` below `<data>/data`, those in archives too. */
-function* tfliteFiles(data: string): Generator<TfliteFile> {
-  const root = join(data, "data");
-  const paths = existsSync(root) ? readdirSync(root, { recursive: true, encoding: "utf8" }).sort() : [];
-  for (const path of paths) {
-    const bytes = () => readFileSync(join(root, path));
-    if (path.endsWith(".tflite")) yield { name: path, bytes: bytes() };
-    else if (path.endsWith(".tar.gz"))
-      for (const file of filesOfTar(gunzipSync(bytes())))
-        if (file.path.endsWith(".tflite")) yield { name: file.path, bytes: file.bytes };
-  }
-}
 
 /**
  * Sends TFLite files of others through reader, IR and writer, which keep no byte of the file, and runs both in LiteRT on the

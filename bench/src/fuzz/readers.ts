@@ -4,8 +4,18 @@ import { memorySink, readIdx, readNpy } from "@pare/io";
 import { openOnnx, readDocument, writeDocument, writeOnnx } from "@pare/onnx";
 import { optimize } from "@pare/optimize";
 import { drawFrom, modelFromTape } from "@pare/testing";
+import {
+  fromCore,
+  modelBytes,
+  readModel,
+  readDocument as readTflite,
+  type TfliteDocument,
+  toCore,
+  writeDocument as writeTflite,
+} from "@pare/tflite";
 import { readNodeTests } from "../node-tests.ts";
 import { realModels } from "../real-models.ts";
+import { tfliteFiles } from "../tflite-files.ts";
 
 /** A file that mutants are made of. */
 export interface Seed {
@@ -78,6 +88,35 @@ function onnx(data: string): Reader {
   };
 }
 
+/** Bytes from which on a file is rare. */
+const LARGE = 100_000;
+
+/** TFLite to the IR and back. */
+function tflite(data: string): Reader {
+  const files = [...tfliteFiles(data)];
+  const seeds = (isLarge: boolean) =>
+    files
+      .filter((f) => f.bytes.length >= LARGE === isLarge)
+      .map(({ name, bytes }): Seed => ({ name, bytes: async () => bytes }));
+  return {
+    name: "tflite",
+    extension: "tflite",
+    common: seeds(false),
+    rare: seeds(true),
+    structure: {
+      decode: (bytes) => readTflite(memorySource(bytes)),
+      encode: (message) => written((sink) => writeTflite(message as TfliteDocument, sink, "model.tflite")),
+    },
+    async judge(bytes) {
+      const model = toCore(await readModel(memorySource(bytes)));
+      verify(model);
+      const result = await modelBytes(fromCore(model));
+      await readModel(memorySource(result));
+      return result;
+    },
+  };
+}
+
 const header = (text: string) => {
   const padded = `${text}${" ".repeat(63 - ((text.length + 10) % 64))}\n`;
   const bytes = new Uint8Array(10 + padded.length);
@@ -116,7 +155,8 @@ const idx: Reader = {
 
 /** All readers, with the share of mutants that each is given. */
 export const readers = (data: string): readonly (readonly [reader: Reader, share: number])[] => [
-  [onnx(data), 0.9],
+  [onnx(data), 0.8],
+  [tflite(data), 0.1],
   [npy, 0.05],
   [idx, 0.05],
 ];
