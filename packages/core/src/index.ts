@@ -54,6 +54,7 @@ export {
 } from "./model.ts";
 export { inOrder } from "./order.ts";
 export * from "./pass.ts";
+export { renameReads } from "./rename.ts";
 export * from "./rewrite.ts";
 export * from "./run.ts";
 export type { PrepareOptions, RunOptions as SessionRunOptions, Runtime, Session, Values } from "./runtime.ts";

@@ -19,7 +19,7 @@ export type { Histogram };
  * Gathers statistics of float32 values of the main graph over all samples, for `run(passes, model, { gather })`. They are
  * reduced inside the graph, so that few numbers for each value leave the engine, and memory does not grow with samples.
  *
- * Scalars: `absmax`, `min`, `max`. Ranges `[min, max]`: `min-max` of all samples, `average-min-max` the mean of each
+ * Scalars: `absmax`, `min`, `max`, `mean-square`. Ranges `[min, max]`: `min-max` of all samples, `average-min-max` the mean of each
  * sample's. `histogram`: `[width, counts…]`, see {@link histogramOf}. For each index of an axis, written after an at sign:
  * `channel-absmax@1`, `channel-mean@-1`; and `gram@1`, the mean of `x xT` of the vectors along it. Samples weigh the same in means;
  * values whose rank (for `gram` whose length) is not known are left out of these.

@@ -1,3 +1,11 @@
+export {
+  type DiagnoseOptions,
+  type Diagnosis,
+  type Distribution,
+  diagnose,
+  type LayerDiagnosis,
+} from "./diagnose/diagnose.ts";
+export type { Remedy } from "./diagnose/remedy.ts";
 export { dynamicInt8 } from "./dynamic/dynamic-int8.ts";
 export { float16 } from "./float16/float16.ts";
 export {

@@ -70,7 +70,7 @@ function elementwise(parts: number, join: (before: number, now: number, samples:
   };
 }
 
-const scalar = (op: readonly string[], join: (a: number, b: number) => number): Statistic => ({
+const scalar = (op: readonly string[], join: Parameters<typeof elementwise>[1]): Statistic => ({
   reduce: (value, place) => [op.reduce((v, o) => add(place, o, [v], o.startsWith("Reduce") ? whole : {}), value)],
   start: () => {
     const { add, result } = elementwise(1, join);
@@ -84,6 +84,13 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
   ["absmax", scalar(["Abs", "ReduceMax"], most)],
   ["max", scalar(["ReduceMax"], most)],
   ["min", scalar(["ReduceMin"], least)],
+  [
+    "mean-square",
+    {
+      ...scalar([], mean),
+      reduce: (v, place) => [add(place, "ReduceMean", [add(place, "Mul", [v, v])], whole)],
+    },
+  ],
   [
     "min-max",
     {
