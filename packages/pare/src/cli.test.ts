@@ -404,3 +404,16 @@ test("made-up inputs that do not suit a model are said to be why", async () => {
   });
   expect((await pare(...flags, "--shape", "x=2,64")).code).toBe(0);
 });
+
+test("blocks of 4 bits are written in the target's operator, and single layers are meant by a list in JSON", async () => {
+  const blocks = await json("compress", "mlp.onnx", "--block-weights.bits", "4", "-o", "blocks.onnx", "--no-verify");
+  expect(blocks.code).toBe(0);
+  const written = await openOnnx(join(folder, "blocks.onnx"));
+  expect(written.model.graph.nodes.map((n) => n.op)).toContain("MatMulNBits");
+  await written.close();
+  const flags = ["compress", "mlp.onnx", "-o", "some.onnx", "--int8.overrides"];
+  expect((await pare(...flags, "names=layer0*")).err).toContain(
+    '--int8.overrides is "names=layer0*", and should be JSON',
+  );
+  expect((await pare(...flags, '{"names":["layer0*"],"bit":4}')).err).toContain("overrides: 0: ");
+});

@@ -1,7 +1,17 @@
 import type { Pass, PassFactory, StandardSchemaV1 } from "@pare/core";
 import { fixShapes, optimize } from "@pare/optimize";
 import { threshold } from "@pare/prune";
-import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights } from "@pare/quantize";
+import {
+  biasCorrection,
+  blockWeights,
+  dynamicInt8,
+  equalize,
+  fixedPoint,
+  float16,
+  int8,
+  int8Weights,
+  smoothQuant,
+} from "@pare/quantize";
 
 /** A pass that can be asked for by flags. */
 export interface FlaggedPass {
@@ -34,9 +44,15 @@ export const flaggedPasses: readonly FlaggedPass[] = [
   ),
   flagged("weights and arithmetic in half precision, but for what would overflow or vanish", float16),
   flagged("weights as 8-bit codes with scales", int8Weights),
+  flagged("weights of matrix products in blocks of 4 or 8 bits; finer with --samples", blockWeights),
   flagged("weights as integers times 2^-bits", fixedPoint),
   flagged("scale channels between layers so that integers fit them; changes no result", equalize),
+  flagged(
+    "move outliers of what matrix products read into their weights; changes no result, needs --samples",
+    smoothQuant,
+  ),
   flagged("move into biases what rounding weights will shift; goes before int8", biasCorrection),
   flagged("compute in 8-bit integers what the target can; needs --samples", int8),
+  flagged("compute matrix products in 8-bit integers, with ranges found at run time", dynamicInt8),
   flagged("set small weights to zero", threshold),
 ];

@@ -8,3 +8,6 @@ export const scopeOptions = {
   include: names.optional().describe("names of weights, * for anything"),
   exclude: names.optional().describe("names of weights to leave alone, * for anything"),
 };
+
+/** Operators that are matrix products. */
+export const products: readonly string[] = ["MatMul", "Gemm"];

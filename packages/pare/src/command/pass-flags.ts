@@ -84,7 +84,7 @@ function placeholder(s: JsonSchema): string {
   if (s.enum) return s.enum.join("|");
   switch (s.type) {
     case "array":
-      return "a,b";
+      return s.items?.type === "object" ? "json" : "a,b";
     case "boolean":
       return "true|false";
     case "integer":
@@ -95,8 +95,18 @@ function placeholder(s: JsonSchema): string {
   }
 }
 
+/** A JSON list, or one object, which the same flag again adds to. */
+function listOf(text: string, flag: string): unknown[] {
+  try {
+    return [JSON.parse(text)].flat();
+  } catch {
+    throw wrong(flag, text, "JSON");
+  }
+}
+
 function describe(s: JsonSchema): string {
-  const fallback = s.default === undefined ? "" : ` (default ${String(s.default)})`;
+  const shown = s.default === undefined ? "" : String(s.default);
+  const fallback = shown === "" ? "" : ` (default ${shown})`;
   return `${s.description ?? ""}${fallback}`.trim();
 }
 
@@ -118,6 +128,7 @@ function parsed(s: JsonSchema, text: string, flag: string): unknown {
       if (text !== "true" && text !== "false") throw wrong(flag, text, "true or false");
       return text === "true";
     case "array":
+      if (s.items?.type === "object") return listOf(text, flag);
       return text.split(",").map((item) => parsed(s.items ?? {}, item.trim(), flag));
     default: {
       if (!s.anyOf) return text;

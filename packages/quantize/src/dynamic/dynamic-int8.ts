@@ -12,7 +12,7 @@ import {
 } from "@pare/core";
 import { type Candidate, channelAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
-import { scopeOptions } from "../options.ts";
+import { products, scopeOptions } from "../options.ts";
 import { encoded } from "../weights/codes.ts";
 import { encodeWeight } from "../weights/encode.ts";
 import type { Granularity } from "../weights/layout.ts";
@@ -37,12 +37,12 @@ export const dynamicInt8 = definePass({
       .default(false)
       .describe("7 bits for weights: for CPUs whose 16-bit sums of products saturate (x64 without VNNI)"),
     ...scopeOptions,
-    ops: scopeOptions.ops.unwrap().default(["MatMul", "Gemm"]).describe("operators whose weights are meant"),
+    ops: scopeOptions.ops.describe("operators whose weights are meant, by default MatMul and Gemm"),
   }),
   run: (model, options, ctx) =>
     edit(model, (e) => {
       const activations = activationsOf(e);
-      for (const candidate of weightCandidates(model, options)) {
+      for (const candidate of weightCandidates(model, { ...options, ops: options.ops ?? products })) {
         const { weight } = candidate;
         const reason = candidate.reason ?? misfit(candidate);
         if (candidate.reason !== undefined || reason !== undefined) {

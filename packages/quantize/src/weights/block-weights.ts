@@ -2,7 +2,7 @@ import { attr, byteLengthOf, definePass, edit, elementCount, node, PASS_API_VERS
 import { codeFormats } from "@pare/ops/kernels";
 import { reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
-import { scopeOptions } from "../options.ts";
+import { products, scopeOptions } from "../options.ts";
 import { gptqRounding, gramOf, matrixOperators } from "../static/gptq-layers.ts";
 import { encoded } from "./codes.ts";
 import { encodeWeight } from "./encode.ts";
@@ -22,10 +22,7 @@ export const blockWeights = definePass({
       .union([z.literal(4), z.literal(8)])
       .default(4)
       .describe("bits of a code"),
-    blockSize: z
-      .union([16, 32, 64, 128, 256].map((n) => z.literal(n)))
-      .default(32)
-      .describe("elements that share a scale"),
+    blockSize: z.literal([16, 32, 64, 128, 256]).default(32).describe("elements that share a scale"),
     symmetric: z.boolean().default(false).describe("zero point 0; otherwise each block has a zero point too"),
     scales: z
       .enum(["auto", "range", "least-error"])
@@ -38,7 +35,7 @@ export const blockWeights = definePass({
       .default("auto")
       .describe("by the inputs of each layer on the samples, or to the nearest; auto is gptq where there are samples"),
     ...scopeOptions,
-    ops: scopeOptions.ops.unwrap().default(["MatMul", "Gemm"]).describe("operators whose weights are meant"),
+    ops: scopeOptions.ops.describe("operators whose weights are meant, by default MatMul and Gemm"),
   }),
   observe: (model, { rounding }, { runtime, samples }) =>
     rounding !== "nearest" && runtime && samples ? matrixOperators(model).map(gramOf) : [],
@@ -47,7 +44,7 @@ export const blockWeights = definePass({
       const { bits, blockSize, symmetric, scales, rounding } = options;
       const format = bits === 4 ? "int4" : "int8";
       const matrices = new Map(rounding === "nearest" ? [] : matrixOperators(model).map((o) => [o.weight, o]));
-      for (const candidate of weightCandidates(model, options)) {
+      for (const candidate of weightCandidates(model, { ...options, ops: options.ops ?? products })) {
         ctx.signal.throwIfAborted();
         const { weight, role } = candidate;
         if (candidate.reason !== undefined) {
