@@ -32,6 +32,18 @@ interface Opened {
   readonly signatures: readonly WireSignature[];
 }
 
+/** The last piece of work in each LiteRT: sessions of one process share it and its log, so that they take turns. */
+const queues = new WeakMap<LiteRt, Promise<unknown>>();
+
+function exclusive<T>(litert: LiteRt, work: () => Promise<T>): Promise<T> {
+  const next = (queues.get(litert) ?? Promise.resolve()).then(work);
+  queues.set(
+    litert,
+    next.catch(() => {}),
+  );
+  return next;
+}
+
 /** An engine in this process. A run cannot be interrupted. `read` gets the bytes of a file. */
 export function localEngine(litert: LiteRt, read: (path: string) => Promise<Uint8Array>): Engine {
   const { wasm, environment } = litert;
@@ -39,7 +51,9 @@ export function localEngine(litert: LiteRt, read: (path: string) => Promise<Uint
   let dead = false;
 
   /** Runs `work`; what LiteRT logs as an error is one, and what aborts the module ends the engine. */
-  const guarded = async <T>(code: Code, what: string, work: () => T | Promise<T>): Promise<T> => {
+  const guarded = <T>(code: Code, what: string, work: () => T | Promise<T>): Promise<T> =>
+    exclusive(litert, () => watched(code, what, work));
+  const watched = async <T>(code: Code, what: string, work: () => T | Promise<T>): Promise<T> => {
     if (dead) throw fail("litert/crashed", "LiteRT was aborted before");
     litert.takeErrors();
     try {
@@ -118,32 +132,31 @@ export function localEngine(litert: LiteRt, read: (path: string) => Promise<Uint
     if (!model) throw fail("litert/closed", "the model is not open in the engine");
     return model;
   };
-  const start = ({ id, signature, inputs }: RunRequest) => {
-    const { compiled, signatures } = opened(id);
-    const { inputs: infos, outputs } = signatures[signature]!;
-    const buffers: TensorBuffer[] = [];
-    const release = () => {
-      for (const buffer of buffers) buffer.delete();
-    };
-    try {
-      for (const [i, t] of inputs.entries()) buffers.push(toBuffer(t, infos[i]!.name));
-    } catch (error) {
-      release();
-      throw error;
-    }
-    const run = <T>(use: (results: readonly TensorBuffer[]) => T): Promise<T> =>
-      guarded("litert/failed", "LiteRT failed", async () => {
-        const results = await compiled.run(signature, buffers);
-        try {
-          const errors = litert.takeErrors();
-          if (errors.length > 0) throw fail("litert/failed", `LiteRT failed: ${[...new Set(errors)].join("; ")}`);
-          return use(results);
-        } finally {
-          for (const result of results) result.delete();
-        }
-      });
-    return { outputs, run, release };
-  };
+  /** Puts the inputs in place and lets `use` run the model, as often as it likes; outputs are read where it asks. */
+  const withInputs = <T>(
+    { id, signature, inputs }: RunRequest,
+    use: (run: (read: boolean) => Promise<WireTensor[]>) => Promise<T>,
+  ): Promise<T> =>
+    guarded("litert/failed", "LiteRT failed", async () => {
+      const { compiled, signatures } = opened(id);
+      const infos = signatures[signature]!;
+      const buffers: TensorBuffer[] = [];
+      try {
+        for (const [i, t] of inputs.entries()) buffers.push(toBuffer(t, infos.inputs[i]!.name));
+        return await use(async (read) => {
+          const results = await compiled.run(signature, buffers);
+          try {
+            const errors = litert.takeErrors();
+            if (errors.length > 0) throw fail("litert/failed", `LiteRT failed: ${[...new Set(errors)].join("; ")}`);
+            return read ? results.map((r, i) => fromBuffer(r, infos.outputs[i]!.name)) : [];
+          } finally {
+            for (const result of results) result.delete();
+          }
+        });
+      } finally {
+        for (const buffer of buffers) buffer.delete();
+      }
+    });
   const close = ({ compiled, model, pointer }: Opened) => {
     compiled.delete();
     model.delete();
@@ -169,36 +182,29 @@ export function localEngine(litert: LiteRt, read: (path: string) => Promise<Uint
         return entry.signatures;
       });
     },
-    async run(request) {
-      const { outputs, run, release } = start(request);
-      try {
-        return await run((results) => results.map((r, i) => fromBuffer(r, outputs[i]!.name)));
-      } finally {
-        release();
-      }
-    },
-    async measure({ warmup, runs, ...request }) {
-      const { run, release } = start(request);
-      try {
+    run: (request) => withInputs(request, (run) => run(true)),
+    measure: ({ warmup, runs, ...request }) =>
+      withInputs(request, async (run) => {
         const times: number[] = [];
         for (let i = -warmup; i < runs; i++) {
           const begin = performance.now();
-          await run(() => {});
+          await run(false);
           if (i >= 0) times.push(performance.now() - begin);
         }
         return times;
-      } finally {
-        release();
-      }
-    },
+      }),
     async release(id) {
       const model = models.get(id);
       models.delete(id);
-      if (model && !dead) close(model);
+      if (model) await exclusive(litert, async () => !dead && close(model));
     },
     async kill() {
-      if (!dead) for (const model of models.values()) close(model);
+      const open = [...models.values()];
       models.clear();
+      if (!dead)
+        await exclusive(litert, async () => {
+          for (const model of open) close(model);
+        });
       dead = true;
     },
     alive: () => !dead,

@@ -59,6 +59,31 @@ describe.each([true, false])("isolate: %s", (isolate) => {
     await session.close();
   });
 
+  test("sessions do not mix up what goes wrong in them", async () => {
+    const divide = graphOf(
+      [value("x", "int32", [1]), value("z", "int32", [1]), value("y", "int32", [1])],
+      [0, 1],
+      [2],
+      [operator("FLOOR_DIV", [0, 1], [2])],
+    );
+    const path = await fileOf(modelOf(divide));
+    const sessions = await Promise.all([1, 2, 3].map(() => runtime.prepareFile(path)));
+    const results = await Promise.allSettled(
+      Array.from({ length: 30 }, (_, i) =>
+        sessions[i % 3]!.run({ x: tensor("int32", [1], [8]), z: tensor("int32", [1], [i % 3 === 1 ? 0 : 2]) }),
+      ),
+    );
+    for (const [i, result] of results.entries()) expect(result.status).toBe(i % 3 === 1 ? "rejected" : "fulfilled");
+    await Promise.all(sessions.map((s) => s.close()));
+  });
+
+  test("weights that stand behind the flatbuffer are found", async () => {
+    const path = await fileOf(dense(), { flatbufferLimit: 1 });
+    const session = await runtime.prepareFile(path);
+    expect(numbers((await session.run(rows(1, -1)))["y"])).toEqual([0, 0, 10]);
+    await session.close();
+  });
+
   test("an operator that LiteRT does not have is refused, with its name", async () => {
     const custom = graphOf(
       [value("x", "float32", [1]), value("y", "float32", [1])],

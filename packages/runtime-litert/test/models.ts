@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DType, tensor } from "@pare/core";
+import { folderSink } from "@pare/io";
 import {
-  modelBytes,
+  type DocumentOptions,
   operator,
   type Payload,
   type TfliteGraph,
@@ -12,6 +13,7 @@ import {
   type TfliteOperator,
   type TfliteTensor,
   tensorTypeOf,
+  writeModel,
 } from "@pare/tflite";
 
 export const value = (
@@ -111,12 +113,11 @@ process.on("exit", () => {
 });
 
 /** Writes a model to a file of its own. */
-export async function fileOf(model: TfliteModel): Promise<string> {
+export async function fileOf(model: TfliteModel, options: DocumentOptions = {}): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "litert-test-"));
   made.push(folder);
-  const path = join(folder, "model.tflite");
-  writeFileSync(path, await modelBytes(model));
-  return path;
+  await writeModel(model, folderSink(folder, { durable: false }), "model.tflite", options);
+  return join(folder, "model.tflite");
 }
 
 /** Folders that this process's sessions have for their files. */
