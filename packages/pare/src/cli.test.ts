@@ -297,6 +297,9 @@ test("int8 is calibrated with the samples that are given, for the target that is
   expect((await json("inspect", "static.onnx")).document.operators.map((o: { op: string }) => o.op)).toContain(
     "QuantizeLinear",
   );
+  expect(document.layers.map((l: { layer: string }) => l.layer).sort()).toEqual(["m0", "m1", "m2"]);
+  expect(document.layers[0].aloneDb).toBeLessThan(document.layers[2].aloneDb);
+  expect(document.layers[0]).toMatchObject({ op: "MatMul", saturation: 0, accumulatedDb: expect.any(Number) });
   expect(await pare("compress", "mlp.onnx", ...flags)).toMatchObject({
     code: 1,
     err: expect.stringMatching(/int8 needs samples[\s\S]*--samples/),
@@ -307,13 +310,17 @@ test("int8 is calibrated with the samples that are given, for the target that is
 test("within a drop as much becomes integers as the metric allows, judged on samples that were kept back", async () => {
   const data = new Float32Array(24 * 64).map((_, i) => Math.sin(i * i));
   await writeFile(join(folder, "many.npy"), npy([24, 64], data));
-  const flags = ["mlp.onnx", "-o", "within.onnx", "--samples", "many.npy"];
+  const flags = ["mlp.onnx", "-o", "within.onnx", "--samples", "many.npy", "--no-latency"];
   const { document } = await json("compress", ...flags, "--max-drop", "1");
   expect(document.search).toMatchObject({ metric: "cosine", within: true, held: { samples: 12 } });
   expect(document.search.held.drop).toBeLessThan(1);
   expect(document.search.layers).toHaveLength(3);
   expect(document.bytes.ratio).toBeGreaterThan(2.5);
-  const { out } = await pare("compress", ...flags, "--max-drop", "1", "--metric", "top-1");
+  const { out } = await pare("compress", ...flags, "--max-drop", "1", "--metric", "top-1", "--html", "within.html");
+  expect(out).toMatch(/Layers by what quantizing them alone does[\s\S]*SQNR alone/);
+  const page = await readFile(join(folder, "within.html"), "utf8");
+  for (const part of ["What quantization did to each layer", "Distribution of m0", "Trials of the search"])
+    expect(page).toContain(part);
   expect(out).toMatch(/trial 1: .*top-1 falls by[\s\S]*12 samples that were kept back/);
   expect(await pare("compress", ...flags, "--max-drop", "-1")).toMatchObject({
     code: 1,

@@ -18,14 +18,14 @@ import {
 } from "@pare/core";
 import { openSource } from "@pare/io";
 import { type OnnxWriteOptions, writeOnnx } from "@pare/onnx";
-import { cosine, type Metric } from "@pare/quantize";
+import { cosine, type Diagnosis, type Metric } from "@pare/quantize";
 import { type Comparison, compare, fitInputs, gzipSize, nodeCount } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
 import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
+import { diagnosisOf, runKeeping } from "./diagnosis.ts";
 import { type Input, openInput, totalBytes } from "./input.ts";
 import { firstOf, type Latency, latencies } from "./latency.ts";
 import { predictBytes } from "./predict.ts";
-import { run } from "./run.ts";
 import { stage } from "./staging.ts";
 import { suffixOf } from "./suffix.ts";
 import { syntheticSamples, withMadeUp } from "./synthetic.ts";
@@ -60,6 +60,8 @@ export interface CompressOptions extends Pick<Host, "samples" | "labels" | "targ
   readonly latency?: boolean | { readonly budgetMs: number };
   /** Which values to compare. Default `outputs`. */
   readonly values?: "outputs" | "all";
+  /** Of how many of the worst quantized layers distributions are gathered. Default 0. */
+  readonly distributions?: number;
   /** Samples to verify on, at most. Default 32. */
   readonly verifySamples?: number;
   /** Shapes of made-up inputs, by name; used when there are no samples. */
@@ -81,6 +83,8 @@ export interface CompressResult {
   readonly coverage: readonly Coverage[];
   /** What the search for `maxDrop` found. */
   readonly search?: WithinDrop;
+  /** What `int8` or the search did to each layer, on the samples; missing when neither quantized by samples or nothing was verified. */
+  readonly diagnosis?: Diagnosis;
   /** What was written, and where. */
   readonly artifact?: Artifact & { readonly path: string };
   /** How the outputs changed; missing when nothing was verified. */
@@ -139,10 +143,12 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
     ...given(options, "target"),
     ...given(options, "store"),
   };
-  const { model: passed, report } = await run(passes, input.model, { ...host, ...stop, ...progress });
+  const ran = await runKeeping(passes, input.model, { ...host, ...stop, ...progress });
+  const { model: passed, report } = ran;
   if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage);
   const search = options.maxDrop === undefined ? undefined : await searched(passed, runtime, options, options.maxDrop);
   const model = search?.model ?? passed;
+  const diagnosis = verify ? await diagnosisOf(ran, search, { ...options, runtime }) : undefined;
   const diagnostics = [...input.diagnostics, ...report.passes.flatMap((p) => p.diagnostics)];
   const write = writeOptions(options);
 
@@ -220,6 +226,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
       nodes: { before: nodeCount(input.model), after: nodeCount(model) },
       ...(written && output !== undefined ? { artifact: { ...written, path: resolve(output) } } : {}),
       ...(search ? { search } : {}),
+      ...(diagnosis ? { diagnosis } : {}),
       ...(comparison ? { comparison } : {}),
       samples: verify ? (options.samples ? "given" : "synthetic") : "none",
       ...(latency ? { latency } : {}),

@@ -57,6 +57,7 @@ export async function loadConfig(cwd: string, given?: string): Promise<PareConfi
     "latency",
     "values",
     "verifySamples",
+    "distributions",
     "shapes",
     "gzip",
     "onnx",

@@ -1,3 +1,4 @@
+import type { Diagnosis } from "@pare/quantize";
 import type { Comparison, ValueComparison } from "@pare/report";
 import type { CompressResult } from "./compress.ts";
 import type { WithinDrop } from "./within-drop.ts";
@@ -34,6 +35,14 @@ const searchJson = ({ metric, reference, within, held, formats, sensitivity, tri
   trials: trials.map((t) => ({ ...t, formats: Object.fromEntries(t.formats) })),
 });
 
+const diagnosisJson = ({ layers }: Diagnosis) =>
+  layers.map((l) => ({
+    ...l,
+    aloneDb: finite(l.aloneDb),
+    weightDb: finite(l.weightDb),
+    accumulatedDb: finite(l.accumulatedDb),
+  }));
+
 /** What `compress` did, as JSON; the report's facts that must be measured are left out. */
 export const resultJson = (r: CompressResult) => ({
   ...(r.artifact ? { output: r.artifact.path, files: r.artifact.files } : {}),
@@ -41,6 +50,7 @@ export const resultJson = (r: CompressResult) => ({
   nodes: r.nodes,
   samples: r.samples,
   ...(r.search ? { search: searchJson(r.search) } : {}),
+  ...(r.diagnosis ? { layers: diagnosisJson(r.diagnosis) } : {}),
   ...(r.comparison ? { comparison: comparisonJson(r.comparison) } : {}),
   ...(r.latency ? { latency: r.latency } : {}),
   coverage: r.coverage,

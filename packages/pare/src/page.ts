@@ -1,5 +1,7 @@
 import { type Comparison, formatUnit, type MeasuredPass, type Section, sizeOf, table } from "@pare/report";
 import type { CompressResult } from "./compress.ts";
+import { diagnosisSections } from "./diagnosis-text.ts";
+import { trialsSection } from "./search-text.ts";
 
 const worstOutput = (c: Comparison) => c.outputs.toSorted((a, b) => a.sqnrDb - b.sqnrDb)[0];
 
@@ -69,6 +71,8 @@ export function compressSections(r: CompressResult, passes: readonly MeasuredPas
         ]
       : []),
     ...(r.comparison ? comparisonSections(r.comparison, r.samples) : []),
+    ...(r.diagnosis ? diagnosisSections(r.diagnosis) : []),
+    ...(r.search ? [trialsSection(r.search)] : []),
     { kind: "passes", title: "What each pass did", passes },
     bytesTable(r),
     ...(r.diagnostics.length > 0

@@ -7,13 +7,14 @@ import { ort } from "@pare/runtime-ort";
 import { type Command, Option } from "commander";
 import { type CompressOptions, type CompressResult, compress, suffixed } from "../compress.ts";
 import { loadConfig, type PareConfig } from "../config.ts";
+import { diagnosisText } from "../diagnosis-text.ts";
 import { type Input, openInput } from "../input.ts";
 import { exitCodes, type Io } from "../io.ts";
 import { resultJson } from "../json.ts";
 import { compressSections } from "../page.ts";
 import { flaggedPasses } from "../passes.ts";
 import { samplesFromFiles } from "../sample-files.ts";
-import type { WithinDrop } from "../within-drop.ts";
+import { searchText } from "../search-text.ts";
 import { dryRun, dryRunJson, dryRunText } from "./dry-run.ts";
 import { writeDiagnostics } from "./errors.ts";
 import { type CommonOptions, count, fraction, number, type SampleOptions, withCommon, withSamples } from "./options.ts";
@@ -27,6 +28,8 @@ const metrics = new Map<string, Metric<any>>([
   ["top-1", top1],
   ["iou", iou()],
 ]);
+/** Of so many layers a page shows distributions. */
+const DISTRIBUTIONS = 6;
 const targets = new Map([ortX64, ortArm, ortWeb].map((t) => [t.name, t]));
 
 interface Options extends CommonOptions, SampleOptions {
@@ -194,7 +197,7 @@ async function settingsOf(
     },
     verify: options.verify && (config.verify ?? true),
     latency: options.latency && (config.latency ?? true),
-    ...(options.html ? { values: "all" as const } : {}),
+    ...(options.html ? { values: "all" as const, distributions: DISTRIBUTIONS } : {}),
     runtime: config.runtime ?? ort(threads === undefined ? {} : { threads }),
     signal: io.signal,
   };
@@ -215,27 +218,6 @@ async function tell(io: Io, r: CompressResult, options: Options): Promise<void> 
       r.diagnostics.filter((d) => options.json || d.location?.pass === undefined),
       io,
     );
-}
-
-/** What was tried, and which layers are not what was hoped for. */
-function searchText({ trials, formats, held, metric, sensitivity }: WithinDrop): string {
-  const counts = (all: ReadonlyMap<string, string>) => {
-    const list = [...all.values()];
-    return [...new Set(list)].map((f) => `${list.filter((x) => x === f).length} ${f}`).join(", ");
-  };
-  const left = sensitivity.filter((s) => formats.get(s.layer) !== "int8").sort((a, b) => a.int8Db - b.int8Db);
-  const lines = [
-    ...trials.map(
-      (t, i) =>
-        `trial ${i + 1}: ${counts(t.formats)}: ${metric} falls by ${t.drop.toFixed(2)} (${t.bound.toFixed(2)} with 95 % confidence) on ${t.samples} samples${t.accepted ? "" : ", too far"}`,
-    ),
-    ...left
-      .slice(0, 10)
-      .map((s) => `${s.layer} (${s.op}) is ${formats.get(s.layer)}: alone in int8 it leaves ${s.int8Db.toFixed(1)} dB`),
-    ...(left.length > 10 ? [`and ${left.length - 10} more`] : []),
-    `On ${held.samples} samples that were kept back, ${metric} falls by ${held.drop.toFixed(2)} percentage points.`,
-  ];
-  return lines.join("\n");
 }
 
 function summary(r: CompressResult): string {
@@ -278,6 +260,7 @@ function summary(r: CompressResult): string {
   const parts = [
     ...(r.report.passes.length > 0 ? [`${r.report}`] : []),
     ...(r.search ? [searchText(r.search)] : []),
+    ...(r.diagnosis && r.diagnosis.layers.length > 0 ? [diagnosisText(r.diagnosis)] : []),
     textTable(
       table(
         [

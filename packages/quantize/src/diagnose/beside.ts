@@ -61,7 +61,7 @@ export function beside(
     for (const [name, t] of q.graph.weights) if (!inputs.has(name)) e.addWeight(main, other(name), t);
     e.insert(
       main,
-      q.graph.nodes.map((n) => ({ ...renameReads(n, other), outputs: n.outputs.map(other) })),
+      q.graph.nodes.map((n) => ({ ...renameReads(n, other), name: "", outputs: n.outputs.map(other) })),
     );
     const rounded = e.addWeight(main, e.fresh("rounded"), tensor("float32", [], [ROUNDED]));
     const made = (op: string, from: readonly string[], name: string, attributes: Node["attributes"] = new Map()) => {

@@ -64,6 +64,8 @@ export interface Trial {
 
 export interface AutoFixResult {
   readonly model: Model;
+  /** What formats were given to: the source after `equalize`. */
+  readonly base: Model;
   /** Of each layer by its output. */
   readonly formats: ReadonlyMap<string, LayerFormat>;
   /** The float model's score on the guide, in percent. */
@@ -191,6 +193,7 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   }
   return {
     model: result.model,
+    base,
     formats: result.formats,
     reference: mean(best),
     sensitivity,
