@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { IR_OPSET, isPareError, type Model, } from "@pare/core";
+import { IR_OPSET, isPareError, type Model } from "@pare/core";
 import { downgrade, openOnnx, upgrade, writeOnnx } from "@pare/onnx";
 import { type AnyValue, evaluateValues } from "@pare/ops/evaluate";
 import { atolOf, valuesOf } from "../answers.ts";

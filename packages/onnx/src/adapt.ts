@@ -1,6 +1,6 @@
 import type { Attribute, AttributeKind, AttributeValue, DType, Node } from "@pare/core";
+import type { NodeContext } from "@pare/ops/lower";
 import { fail } from "./codes.ts";
-import type { NodeContext } from "./context.ts";
 
 /** What an adapter may ask and add. */
 export interface AdaptContext extends NodeContext {

@@ -1,14 +1,12 @@
 import { type Diagnostic, edit, IR_OPSET, isPareError, type Model, type Node, PareError } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
+import { builderOf, lowerings, nodeContext, type Scope } from "@pare/ops/lower";
 import { checkNode, LOWEST_OPSET, lowestVersion } from "@pare/ops/schema";
 import { fail } from "./codes.ts";
-import { nodeContext } from "./context.ts";
-import { builderOf, type Scope } from "./downgrade/builder.ts";
-import { unrollSequenceMaps } from "./downgrade/sequence-map.ts";
-import { lowerings } from "./downgrade/table.ts";
-import { widen } from "./downgrade/widen.ts";
 import { knowledge } from "./reword.ts";
+import { unrollSequenceMaps } from "./sequence-map.ts";
 import { upgrade } from "./upgrade.ts";
+import { widen } from "./widen.ts";
 
 /**
  * The model in the words of an older opset: operators that are newer become the bodies that ONNX gives them, changes of
@@ -39,7 +37,18 @@ export function downgrade(model: Model, opset: number): Model {
         const before: Node[] = [];
         const context = nodeContext(e, view, n, before, { shared });
         try {
-          const after = lower(n, IR_OPSET, { ...context, ...known, target: opset, lowest, made: new Map() });
+          const after = lower(n, IR_OPSET, {
+            ...context,
+            ...known,
+            target: opset,
+            made: new Map(),
+            refuse(why, of = n) {
+              throw fail("onnx/opset-too-low", `opset ${opset} has no words for this ${of.op}: ${why}`, {
+                location: context.location,
+                hint: `Write opset ${lowest} or a newer one.`,
+              });
+            },
+          });
           e.replace(n, [...before, ...after]);
         } catch (error) {
           if (!isPareError(error)) throw error;

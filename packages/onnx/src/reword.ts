@@ -1,8 +1,7 @@
-import { type GraphView, IR_OPSET, isPareError, type Model, type Node, viewOf } from "@pare/core";
+import { type GraphView, IR_OPSET, isPareError, type Model, type Node, PareError, problem, viewOf } from "@pare/core";
 import type { Types } from "@pare/ops/infer";
+import { builderOf, lowerings, type Scope } from "@pare/ops/lower";
 import { checkNode, LOWEST_OPSET, lowestVersion, typesIn, withConstants } from "@pare/ops/schema";
-import { builderOf, type Scope } from "./downgrade/builder.ts";
-import { lowerings } from "./downgrade/table.ts";
 
 /** What is known of the values around the nodes of a graph. */
 export function knowledge(
@@ -44,14 +43,16 @@ function reworded(
 ): number {
   let count = 0;
   const name = () => `\0${count++}`;
-  const context = {
+  const context: Scope = {
     view,
     location: {},
     constant: name,
     fresh: name,
     made: new Map(),
     target: enough,
-    lowest,
+    refuse(why) {
+      throw new PareError([problem("onnx/opset-too-low", why)]);
+    },
     ...known,
   };
   for (let [at, now] = [lowest, n]; ; ) {

@@ -12,8 +12,8 @@ import {
   tensor,
   type ValueInfo,
 } from "@pare/core";
+import { nodeContext } from "@pare/ops/lower";
 import { type AdaptContext, attributeOf, listOf, noAdapter } from "./adapt.ts";
-import { nodeContext } from "./context.ts";
 
 const isScan = (n: Node) => n.domain === "" && n.op === "Scan";
 

@@ -13,12 +13,12 @@ import {
   viewOf,
 } from "@pare/core";
 import { dtypeOf } from "@pare/ops/dtype-codes";
+import { nodeContext } from "@pare/ops/lower";
 import type { AdaptContext } from "./adapt.ts";
 import { adapters } from "./adapters.ts";
 import { earlyAdapters } from "./adapters-early.ts";
 import { kept } from "./attributes.ts";
 import { fail } from "./codes.ts";
-import { nodeContext } from "./context.ts";
 import { rankOf } from "./rank.ts";
 import { scanByBatch } from "./scan-by-batch.ts";
 

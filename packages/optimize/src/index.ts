@@ -3,6 +3,7 @@ import { cancelReshapes } from "./cancel-reshapes.ts";
 import { cancelTransposes } from "./cancel-transposes.ts";
 import { eliminateCommonSubexpressions } from "./common-subexpressions.ts";
 import { removeDeadCode } from "./dead-code.ts";
+import { decompose } from "./decompose.ts";
 import { fixShapes } from "./fix-shapes.ts";
 import { foldConstants } from "./fold/constants.ts";
 import { liftConstants } from "./fold/lift-constants.ts";
@@ -22,6 +23,7 @@ import { tieWeights } from "./tie-weights.ts";
 export {
   cancelReshapes,
   cancelTransposes,
+  decompose,
   eliminateCommonSubexpressions,
   fixShapes,
   foldConstants,

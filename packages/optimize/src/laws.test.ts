@@ -11,6 +11,7 @@ const special: Readonly<Record<string, PassLawOptions>> = {
       "keeps subgraphs and functions": "functions are what it takes out",
     },
   },
+  decompose: { options: { ops: ["Gelu", "LayerNormalization"] } },
   "fix-shapes": { options: {}, skip: { "refuses options it does not know": "its options are names of the model" } },
 };
 

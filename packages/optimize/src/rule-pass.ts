@@ -1,11 +1,4 @@
-import {
-  definePass,
-  type GraphView,
-  type Model,
-  PASS_API_VERSION,
-  type Rule,
-  rewrite,
-} from "@pare/core";
+import { definePass, type GraphView, type Model, PASS_API_VERSION, type Rule, rewrite } from "@pare/core";
 import { inferTypes, type Types } from "@pare/ops/infer";
 
 /** A pass that applies rules until none matches, and reports the nodes that they matched. */

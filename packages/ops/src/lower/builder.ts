@@ -18,16 +18,14 @@ import {
   type ValueType,
   value,
 } from "@pare/core";
-import { codeOf } from "@pare/ops/dtype-codes";
-import { outputDTypes } from "@pare/ops/schema";
-import { fail } from "../codes.ts";
-import type { NodeContext } from "../context.ts";
+import { codeOf } from "../dtype-codes.ts";
+import { outputDTypes } from "../schema.ts";
+import type { NodeContext } from "./context.ts";
 
 /** Where a node stands that is said in older words. */
 export interface Scope extends NodeContext {
-  /** The opset that is asked for, and the lowest that says the node as it is. */
+  /** The opset in whose words it is said. */
   readonly target: number;
-  readonly lowest: number;
   typeOf(value: string): ValueType | undefined;
   /** Names of the types that a value may have whose type is not known. */
   readonly possible: ReadonlySet<string>;
@@ -35,6 +33,8 @@ export interface Scope extends NodeContext {
   intsOf(value: string): readonly Dim[] | undefined;
   /** Element types and contents of the values that conversions added. */
   readonly made: Map<string, { readonly dtype: DType; readonly tensor?: Tensor }>;
+  /** Throws what a lowering that cannot be throws: `why` is about `node`. */
+  refuse(why: string, node?: Node): never;
 }
 
 type Attributes = Readonly<Record<string, Attribute | undefined>>;
@@ -205,10 +205,7 @@ export function builderOf(n: Node, scope: Scope): Builder {
     constantFloats: (name) => numbers(constant(name), "float32", "float64"),
     elements: (name) => b.constantInts(name) ?? scope.intsOf(name),
     refuse(why) {
-      throw fail("onnx/opset-too-low", `opset ${scope.target} has no words for this ${n.op}: ${why}`, {
-        location: scope.location,
-        hint: `Write opset ${scope.lowest} or a newer one.`,
-      });
+      return scope.refuse(why, n);
     },
   };
   return b;

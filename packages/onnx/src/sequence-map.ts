@@ -14,8 +14,8 @@ import {
 } from "@pare/core";
 import { codeOf } from "@pare/ops/dtype-codes";
 import { inferTypes, type Types } from "@pare/ops/infer";
-import { fail } from "../codes.ts";
-import { nodeContext } from "../context.ts";
+import { nodeContext } from "@pare/ops/lower";
+import { fail } from "./codes.ts";
 
 /**
  * Says SequenceMap, which came with 17, as a Loop that collects what the body gives for each element. Those inside others

@@ -1,5 +1,5 @@
 import { attr, type DType, elementCount, isFloat, tensor } from "@pare/core";
-import { dtypeOf } from "@pare/ops/dtype-codes";
+import { dtypeOf } from "../dtype-codes.ts";
 import { type Builder, type Lower, toType } from "./builder.ts";
 
 /** Ranges of the codes that can be said with arithmetic. */

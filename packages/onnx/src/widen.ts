@@ -1,6 +1,6 @@
 import type { DType } from "@pare/core";
+import type { Builder } from "@pare/ops/lower";
 import { checkNode, type OperatorSchema, type Parameter, schemaOf, typeName } from "@pare/ops/schema";
-import type { Builder } from "./builder.ts";
 
 /** Types that hold all numbers of a type, the closest first. */
 const wider: { readonly [D in DType]?: readonly DType[] } = {

@@ -1,5 +1,5 @@
 import { attr } from "@pare/core";
-import { dtypeOf } from "@pare/ops/dtype-codes";
+import { dtypeOf } from "../dtype-codes.ts";
 import { type Builder, LAST, type Lower } from "./builder.ts";
 
 const join = (b: Builder, axis: number, ...parts: readonly string[]) =>

@@ -1,5 +1,5 @@
 import { attr, type DType } from "@pare/core";
-import { dtypeOf } from "@pare/ops/dtype-codes";
+import { dtypeOf } from "../dtype-codes.ts";
 import type { Builder, Lower } from "./builder.ts";
 import { reduce } from "./reduce.ts";
 
