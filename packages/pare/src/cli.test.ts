@@ -330,7 +330,7 @@ test("within a drop as much becomes integers as the metric allows, judged on sam
     code: 1,
     err: expect.stringContaining("needs samples"),
   });
-});
+}, 120_000);
 
 test("dimensions are fixed by a symbol or for a whole input, and the result is tried with that size", async () => {
   const symbol = await json("compress", "mlp.onnx", "--fix-shapes", "N=3", "-o", "three.onnx", "--no-latency");
