@@ -167,7 +167,7 @@ function readNode(p: Message<"NodeProto">, ctx: Context): Node {
     const id = a.name ?? "";
     if (attributes.has(id)) throw fail("onnx/attribute", `the attribute ${id} comes twice`, { location });
     // A number that is left out is 0; a string that is left out is no attribute, and runtimes take the default.
-    if (kindOf(a) === "string" && a.s === undefined && !a.ref_attr_name) continue;
+    if (isLeftOut(a)) continue;
     attributes.set(id, readAttribute(a, location, ctx));
   }
   return {
@@ -180,6 +180,9 @@ function readNode(p: Message<"NodeProto">, ctx: Context): Node {
     ...keep(rest),
   };
 }
+
+const isLeftOut = (a: Message<"AttributeProto">): boolean =>
+  kindOf(a) === "string" && Object.keys(a).every((key) => ["name", "type", "doc_string"].includes(key));
 
 function readAttribute(
   p: Message<"AttributeProto">,
@@ -209,7 +212,7 @@ function readAttribute(
     case "int":
       return { type: kind, value: p.i ?? 0, ...keep(more) };
     case "string":
-      return { type: kind, value: stringOf(p.s ?? new Uint8Array(0)), ...keep(more) };
+      return { type: kind, value: stringOf(need(p.s)), ...keep(more) };
     case "tensor": {
       const t = need(p.t);
       const inner = keptOf(t);
