@@ -1,5 +1,5 @@
 /** The build for Node: LiteRT in a process of its own. */
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { PrepareOptions } from "@pare/core";
 import { folderSink, openSource, temporaryFolder } from "@pare/io";
@@ -58,10 +58,15 @@ export function litert(options: LitertOptions = {}): LitertRuntime {
     return openSession({
       start: () => (here ? localEngine(here, readFile) : isolatedEngine(path, folder.path)),
       program,
-      async store(model, signal) {
-        const name = `model${count++}.tflite`;
-        await writeModel(model, folderSink(folder.path, { durable: false }), name, { signal });
-        return { path: join(folder.path, name) };
+      store: {
+        async put(model, signal) {
+          const name = `model${count++}.tflite`;
+          await writeModel(model, folderSink(folder.path, { durable: false }), name, { signal });
+          return { path: join(folder.path, name) };
+        },
+        async remove(location) {
+          if ("path" in location) await rm(location.path, { force: true });
+        },
       },
       engineOptions: { accelerator, threads: 1 },
       options: prepareOptions,

@@ -34,7 +34,7 @@ export function litert(options: LitertOptions = {}): LitertRuntime {
     return openSession({
       start: () => localEngine(litert, noFiles),
       program,
-      store: async (model, signal) => ({ bytes: await modelBytes(model, signal) }),
+      store: { put: async (model, signal) => ({ bytes: await modelBytes(model, signal) }), remove: async () => {} },
       engineOptions: { accelerator, threads: prepareOptions.threads ?? threads },
       options: prepareOptions,
       dispose: async () => {},

@@ -33,6 +33,20 @@ describe.each([true, false])("isolate: %s", (isolate) => {
     await session.close();
   });
 
+  test("inner values come in as many runs as the memory budget asks for", async () => {
+    for (const memoryBudget of [1, 30, 1e6]) {
+      const path = await fileOf(endless());
+      const session = await runtime.prepareFile(path, { taps: ["left'"], memoryBudget, state: { "x'": "x" } });
+      const start = { times: tensor("int32", [1], [3]), x: tensor("float32", [1], [1]) };
+      const out = await session.run(start);
+      expect([numbers(out["x'"]), numbers(out["left'"])]).toEqual([[4], [0]]);
+      expect(Object.keys(await session.run(start, { outputs: ["left'"] }))).toEqual(["left'"]);
+      // Both runs moved the state, once each.
+      expect(numbers((await session.run({ times: start.times }))["x'"])).toEqual([7]);
+      await session.close();
+    }
+  });
+
   test("what LiteRT only logs is an error: a model that cannot be prepared", async () => {
     const narrow = modelOf(
       graphOf(
