@@ -10,10 +10,11 @@ import {
   value,
 } from "@pare/core";
 import { inferTypes } from "./infer.ts";
+import { checkedSamples } from "./observe/check-samples.ts";
 import type { Histogram } from "./observe/histogram.ts";
 import { type Accumulator, type Place, statistics } from "./observe/statistics.ts";
 
-export type { Histogram };
+export { checkedSamples, type Histogram };
 
 /**
  * Gathers statistics of float32 values of the main graph over all samples, for `run(passes, model, { gather })`. They are
@@ -24,7 +25,7 @@ export type { Histogram };
  * `channel-absmax@1`, `channel-mean@-1`; and `gram@1`, the mean of `x xT` of the vectors along it. Samples weigh the same in means;
  * values whose rank (for `gram` whose length) is not known are left out of these.
  * @returns for each value a tensor under {@link statisticKey}
- * @throws PareError `ops/no-samples` when there is not one sample, `ops/statistic` for a statistic that is unknown
+ * @throws PareError `ops/no-samples` when there is not one sample, `ops/sample` see {@link checkedSamples}, `ops/statistic` for a statistic that is unknown
  */
 export async function gather(
   model: Model,
@@ -40,7 +41,7 @@ export async function gather(
   const session = await runtime.prepare(observed, stop);
   let count = 0;
   try {
-    for await (const sample of samples.open(signal)) {
+    for await (const sample of checkedSamples(samples, model).open(signal)) {
       const got = await session.run(sample, { outputs, ...stop });
       for (const { values, total } of wanted.values()) total.add(values.map((v) => got[v]!));
       count++;
