@@ -1,5 +1,5 @@
 import { type Diagnostic, edit, IR_OPSET, isPareError, type Model, type Node, PareError } from "@pare/core";
-import { inferTypes } from "@pare/ops/infer";
+import { inferTypes, type Types } from "@pare/ops/infer";
 import { builderOf, lowerings, nodeContext, type Scope } from "@pare/ops/lower";
 import { checkNode, LOWEST_OPSET, lowestVersion } from "@pare/ops/schema";
 import { fail } from "./codes.ts";
@@ -23,7 +23,11 @@ export function downgrade(model: Model, opset: number): Model {
     });
   const current = upgrade(model);
   const whole = opset < 17 ? unrollSequenceMaps(current, opset) : current;
-  const types = inferTypes(whole);
+  return takenBack(whole, opset, inferTypes(whole));
+}
+
+/** A model of the IR's opset and its types at another opset; only nodes of `newer` are looked at, where that is known. */
+export function takenBack(whole: Model, opset: number, types: Types, newer?: ReadonlySet<Node>): Model {
   const knowledgeOf = knowledge(whole, types);
   const at = (opsets: ReadonlyMap<string, number>) => (opsets.has("") ? new Map([...opsets, ["", opset]]) : opsets);
   return edit(whole, (e) => {
@@ -32,6 +36,7 @@ export function downgrade(model: Model, opset: number): Model {
       const known = knowledgeOf(view);
       const shared = new Map<string, string>();
       for (const n of view.graph.nodes) {
+        if (newer?.has(n) === false) continue;
         const lowest = lowestVersion(n, known.typeOf, IR_OPSET, known.possible);
         if (lowest <= opset) continue;
         const before: Node[] = [];

@@ -1,6 +1,6 @@
 import { IR_OPSET, type Model } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
-import { downgrade } from "./downgrade.ts";
+import { downgrade, takenBack } from "./downgrade.ts";
 import { lowestReworded } from "./reword.ts";
 
 /**
@@ -12,5 +12,8 @@ export function opsetToWrite(model: Model, requested?: number): Model {
   const opset = model.opsets.get("");
   if (opset === undefined || requested === opset) return model;
   if (requested !== undefined) return downgrade(model, requested);
-  return opset === IR_OPSET ? downgrade(model, lowestReworded(model, inferTypes(model))) : model;
+  if (opset !== IR_OPSET) return model;
+  const types = inferTypes(model);
+  const lowest = lowestReworded(model, types);
+  return takenBack(model, lowest.opset, types, lowest.newer);
 }

@@ -20,17 +20,23 @@ export function knowledge(
  * The lowest opset that says a model of the IR's opset node by node: in the same words, or, where a version only moved
  * something (axes from an attribute to an input), in one node of other words.
  */
-export function lowestReworded(model: Model, types: Types): number {
+export function lowestReworded(
+  model: Model,
+  types: Types,
+): { readonly opset: number /** Nodes that it takes other words for. */; readonly newer: ReadonlySet<Node> } {
   const knowledgeOf = knowledge(model, types);
   let version = LOWEST_OPSET;
+  const found = new Map<Node, number>();
   for (const view of viewOf(model).graphs) {
     const known = knowledgeOf(view);
     for (const n of view.graph.nodes) {
       const lowest = lowestVersion(n, known.typeOf, IR_OPSET, known.possible);
-      if (lowest > version) version = Math.max(version, reworded(n, lowest, view, known, version));
+      if (lowest <= version) continue;
+      found.set(n, lowest);
+      version = Math.max(version, reworded(n, lowest, view, known, version));
     }
   }
-  return version;
+  return { opset: version, newer: new Set([...found].filter(([, lowest]) => lowest > version).map(([n]) => n)) };
 }
 
 /** The lowest version for one node, of which `lowest` needs no other words; no lower than `enough`. */
