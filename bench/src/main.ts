@@ -100,6 +100,20 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "calibration",
+    {
+      about: "time and memory of int8 calibration: the OCR detector at 640x640, 10 to 1,000 samples",
+      load: async () => (await import("./cases/calibration.ts")).calibration,
+    },
+  ],
+  [
+    "int8-latency",
+    {
+      about: "int8 against float32 in ONNX Runtime, per network; where it is slower, whether the report says so",
+      load: async () => (await import("./cases/int8-latency.ts")).int8Latency,
+    },
+  ],
+  [
     "int4",
     {
       about: "block-wise int4 weights of a transformer and of the OCR recogniser, against ONNX Runtime's quantizer",
