@@ -12,7 +12,8 @@ import { layoutOf } from "./layout.ts";
  * Stores weights of matrix products as int4 or int8 codes with a scale for each block along the axis that is summed over, behind
  * a DequantizeLinear with `block_size`; arithmetic stays float32. Exporters fuse it where their engine has an operator for it
  * (ONNX Runtime: MatMulNBits). With samples, weights are rounded by their inputs (Frantar et al. 2022, "GPTQ",
- * arXiv:2210.17323); without, each to the nearest code, and nothing is read before export.
+ * arXiv:2210.17323); without, each to the nearest code, and nothing is read before export. Convolutions are left alone unless
+ * `ops` names them: engines decode their blocks in every run.
  */
 export const blockWeights = definePass({
   name: "block-weights",
