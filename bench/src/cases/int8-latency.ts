@@ -44,7 +44,7 @@ export const int8Latency: Benchmark = {
         figures: { networks: cases.length, slower: count("slower"), said: count("said") },
         cases,
         notes: [
-          "One image a run, medians of runs that take turns. The report warns where int8 takes over a tenth longer than float32: less is noise.",
+          "One image a run, medians of runs that take turns. The report warns where int8 takes a tenth longer than float32, or less but in the fastest runs too.",
         ],
       };
     } finally {
