@@ -11,10 +11,11 @@ import {
 } from "@pare/core";
 import { inferTypes } from "./infer.ts";
 import { checkedSamples } from "./observe/check-samples.ts";
-import type { Histogram } from "./observe/histogram.ts";
-import { type Accumulator, type Place, statistics } from "./observe/statistics.ts";
+import { type Histogram, readHistogram } from "./observe/histogram.ts";
+import { type Place, type Statistic, statisticKey, statistics } from "./observe/statistics.ts";
+import { type Reuse, type Sweep, sweepKept } from "./observe/sweep-kept.ts";
 
-export { checkedSamples, type Histogram };
+export { checkedSamples, type Histogram, type Reuse, statisticKey };
 
 /**
  * Gathers statistics of float32 values of the main graph over all samples, for `run(passes, model, { gather })`. They are
@@ -24,6 +25,9 @@ export { checkedSamples, type Histogram };
  * sample's. `histogram`: `[width, counts…]`, see {@link histogramOf}. For each index of an axis, written after an at sign:
  * `channel-absmax@1`, `channel-mean@-1`; and `gram@1`, the mean of `x xT` of the vectors along it. Samples weigh the same in means;
  * values whose rank (for `gram` whose length) is not known are left out of these.
+ *
+ * With a store results are kept under the content of model and samples, and found again; what was gathered when a run was
+ * killed is, too, but for the last seconds. `onReuse` is told what was there and why the rest was not.
  * @returns for each value a tensor under {@link statisticKey}
  * @throws PareError `ops/no-samples` when there is not one sample, `ops/sample` see {@link checkedSamples}, `ops/statistic` for a statistic that is unknown
  */
@@ -32,32 +36,47 @@ export async function gather(
   wishes: readonly Observation[],
   host: Host,
   signal?: AbortSignal,
+  onReuse?: (reuse: Reuse) => void,
 ): Promise<Statistics> {
-  const { runtime, samples } = host;
+  const { runtime, samples, store } = host;
   if (!runtime || !samples) return new Map();
+  const parts = { runtime, samples };
+  if (!store || wishes.length === 0) return sweep(model, wishes, parts, {}, signal);
+  return sweepKept(sweep, model, wishes, { ...parts, store }, onReuse, signal);
+}
+
+const sweep: Sweep = async (model, wishes, { runtime, samples }, { from, onSample }, signal) => {
   const stop = signal ? { signal } : {};
   const { observed, wanted } = observe(model, wishes);
+  const running = new Map(
+    Array.from(wanted, ([key, { values, start }]) => [
+      key,
+      { values, total: start(from?.statistics.get(key), from?.samples) },
+    ]),
+  );
+  const results = () => new Map(Array.from(running, ([key, { total }]) => [key, total.result()]));
   const outputs = [...wanted.values()].flatMap((w) => w.values);
   const session = await runtime.prepare(observed, stop);
   let count = 0;
   try {
     for await (const sample of checkedSamples(samples, model).open(signal)) {
+      if (++count <= (from?.samples ?? 0)) continue;
       const got = await session.run(sample, { outputs, ...stop });
-      for (const { values, total } of wanted.values()) total.add(values.map((v) => got[v]!));
-      count++;
+      for (const { values, total } of running.values()) total.add(values.map((v) => got[v]!));
+      await onSample?.(count, results);
     }
   } finally {
     await session.close();
   }
   if (count === 0 && wanted.size > 0)
     throw failure("ops/no-samples", "there is not one sample to gather statistics from");
-  return new Map([...wanted].map(([key, { total }]) => [key, total.result()]));
-}
+  return results();
+};
 
 interface Wanted {
   /** Values that hold what one sample gives. */
   readonly values: readonly string[];
-  readonly total: Accumulator;
+  readonly start: Statistic["start"];
 }
 
 /** The model with the operators that reduce, and what to fetch for each statistic. */
@@ -95,7 +114,7 @@ function observe(model: Model, wishes: readonly Observation[]) {
         };
         const made = found.reduce(v, place, Number(axis));
         if (typeof made === "string") continue;
-        wanted.set(key, { values: made, total: found.start() });
+        wanted.set(key, { values: made, start: found.start });
         for (const m of made) outputs.push(value(m, "float32"));
       }
     }
@@ -104,18 +123,11 @@ function observe(model: Model, wishes: readonly Observation[]) {
   return { observed, wanted };
 }
 
-/** The key of a statistic of a value in what {@link gather} gives. */
-export const statisticKey = (statistic: string, value: string): string => `${statistic}:${value}`;
-
 /**
  * The histogram that {@link gather} gathered: counts of a spread of numbers from each sample (about 16,384 of each value, all
  * of small ones) and of both ends of its range.
  */
 export function histogramOf(statistics: Statistics, value: string): Histogram | undefined {
   const t = statistics.get(statisticKey("histogram", value));
-  if (!t) return undefined;
-  const numbers = new Float64Array(t.bytes.slice().buffer);
-  const bins = (numbers.length - 2) / 2;
-  const [counts, squares] = [numbers.slice(2, 2 + bins), numbers.slice(2 + bins)];
-  return { width: numbers[0]!, zeros: numbers[1]!, counts, squares };
+  return t && readHistogram(t);
 }

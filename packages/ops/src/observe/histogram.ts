@@ -1,3 +1,5 @@
+import { type ResidentTensor, tensor } from "@pare/core";
+
 /** Bins on each side of zero. */
 const HALF = 1024;
 
@@ -56,4 +58,16 @@ function widen(h: Histogram, most: number): void {
         const at = (i: number) => (side === 0 ? HALF + i : HALF - 1 - i);
         for (let i = 0; i < HALF; i++) bins[at(i)] = 2 * i < HALF ? bins[at(2 * i)]! + bins[at(2 * i + 1)]! : 0;
       }
+}
+
+/** As one tensor, `[width, zeros, counts…, squares…]`. */
+export const writeHistogram = (h: Histogram): ResidentTensor =>
+  tensor("float64", [2 + 2 * h.counts.length], Float64Array.of(h.width, h.zeros, ...h.counts, ...h.squares));
+
+/** What {@link writeHistogram} wrote. */
+export function readHistogram(t: ResidentTensor): Histogram {
+  const numbers = new Float64Array(t.bytes.slice().buffer);
+  const bins = (numbers.length - 2) / 2;
+  const [counts, squares] = [numbers.slice(2, 2 + bins), numbers.slice(2 + bins)];
+  return { width: numbers[0]!, zeros: numbers[1]!, counts, squares };
 }

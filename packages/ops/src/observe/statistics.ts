@@ -1,6 +1,6 @@
 import { attr, type Dim, dataOf, type Edit, type GraphView, node, type ResidentTensor, tensor } from "@pare/core";
 import { codeOf } from "../dtype-codes.ts";
-import { addNumbers, histogram } from "./histogram.ts";
+import { addNumbers, histogram, readHistogram, writeHistogram } from "./histogram.ts";
 
 /** Where a statistic is computed: nodes are added to `view`, and constants that several statistics share. */
 export interface Place {
@@ -11,6 +11,9 @@ export interface Place {
   /** Shape of the value, as far as it is known. */
   readonly shape: readonly Dim[] | undefined;
 }
+
+/** The key of a statistic of a value in what `gather` gives. */
+export const statisticKey = (statistic: string, value: string): string => `${statistic}:${value}`;
 
 /** Joins what single samples give into one tensor. */
 export interface Accumulator {
@@ -25,7 +28,8 @@ export interface Statistic {
    * computed of this value.
    */
   readonly reduce: (value: string, place: Place, axis: number) => readonly string[] | string;
-  readonly start: () => Accumulator;
+  /** Goes on from `before`, the result of so many samples, as if they had passed here. */
+  readonly start: (before?: ResidentTensor, samples?: number) => Accumulator;
 }
 
 /** Numbers of a value, spread evenly over it, that a histogram takes from one sample. */
@@ -54,9 +58,13 @@ const most = (a: number, b: number) => Math.max(a, b);
 const mean = (before: number, now: number, samples: number) => before + (now - before) / samples;
 
 /** Joins elementwise; the first sample is taken as it is. `join` is told how many samples there are with this one. */
-function elementwise(parts: number, join: (before: number, now: number, samples: number) => number): Accumulator {
-  let total: Float32Array | undefined;
-  let samples = 0;
+function elementwise(
+  parts: number,
+  join: (before: number, now: number, samples: number) => number,
+  before?: ResidentTensor,
+  samples = 0,
+): Accumulator {
+  let total = before && Float32Array.from(dataOf(before as ResidentTensor<"float32">));
   return {
     add(tensors) {
       const data = tensors.slice(0, parts).map((t) => dataOf(t as ResidentTensor<"float32">) as Float32Array);
@@ -72,8 +80,8 @@ function elementwise(parts: number, join: (before: number, now: number, samples:
 
 const scalar = (op: readonly string[], join: Parameters<typeof elementwise>[1]): Statistic => ({
   reduce: (value, place) => [op.reduce((v, o) => add(place, o, [v], o.startsWith("Reduce") ? whole : {}), value)],
-  start: () => {
-    const { add, result } = elementwise(1, join);
+  start: (before, samples) => {
+    const { add, result } = elementwise(1, join, before, samples);
     return { add, result: () => tensor("float32", [], dataOf(result() as ResidentTensor<"float32">)) };
   },
 });
@@ -95,8 +103,10 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
     "min-max",
     {
       reduce: (v, place) => [add(place, "ReduceMin", [v], whole), add(place, "ReduceMax", [v], whole)],
-      start: () => {
-        const ends = [elementwise(1, least), elementwise(1, most)] as const;
+      start: (before, samples) => {
+        const [low, high] = before ? [...dataOf(before as ResidentTensor<"float32">)] : [];
+        const end = (x: number | undefined) => (x === undefined ? undefined : tensor("float32", [], [x]));
+        const ends = [elementwise(1, least, end(low), samples), elementwise(1, most, end(high), samples)] as const;
         return {
           add: (parts) => ends.forEach((end, i) => void end.add([parts[i]!])),
           result: () =>
@@ -113,7 +123,7 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
     "average-min-max",
     {
       reduce: (v, place) => [add(place, "ReduceMin", [v], whole), add(place, "ReduceMax", [v], whole)],
-      start: () => elementwise(2, mean),
+      start: (...from) => elementwise(2, mean, ...from),
     },
   ],
   [
@@ -123,7 +133,7 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
         const made = perChannel("ReduceMax", add(place, "Abs", [v]), place, axis);
         return made === undefined ? unknownAxis : [made];
       },
-      start: () => elementwise(1, most),
+      start: (...from) => elementwise(1, most, ...from),
     },
   ],
   [
@@ -133,7 +143,7 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
         const made = perChannel("ReduceMean", v, place, axis);
         return made === undefined ? unknownAxis : [made];
       },
-      start: () => elementwise(1, mean),
+      start: (...from) => elementwise(1, mean, ...from),
     },
   ],
   [
@@ -152,7 +162,7 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
         const sum = add(place, "MatMul", [add(place, "Transpose", [rows], { perm: attr.ints([1, 0]) }), rows]);
         return [add(place, "Div", [sum, add(place, "Cast", [count], { to: attr.int(codeOf("float32")) })])];
       },
-      start: () => elementwise(1, mean),
+      start: (...from) => elementwise(1, mean, ...from),
     },
   ],
   [
@@ -171,16 +181,15 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
         const step = add(place, "Cast", [steps], { to: attr.int(codeOf("float32")) });
         return [add(place, "Slice", [flat, zero, count, zero, steps]), step, ...ends];
       },
-      start() {
-        const h = histogram();
+      start(before) {
+        const h = before ? readHistogram(before) : histogram();
         return {
           add([numbers, step, ...ends]) {
             // Where every number was taken, the ends are among them.
             const all = dataOf(step as ResidentTensor<"float32">)[0] === 1;
             for (const t of all ? [numbers] : [numbers, ...ends]) addNumbers(h, dataOf(t as ResidentTensor<"float32">));
           },
-          result: () =>
-            tensor("float64", [2 + 2 * h.counts.length], Float64Array.of(h.width, h.zeros, ...h.counts, ...h.squares)),
+          result: () => writeHistogram(h),
         };
       },
     },
