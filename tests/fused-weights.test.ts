@@ -93,6 +93,25 @@ test("ONNX Runtime multiplies codes of ranges found at run time as the canonical
     }
 });
 
+test("blocks that the engine has no kernel for stay behind DequantizeLinear", async () => {
+  const rows = 1024;
+  const codes = tensor(
+    "int8",
+    [rows, 2],
+    Int8Array.from({ length: 2 * rows }, (_, i) => (i % 7) - 3),
+  );
+  const m = parse(
+    `main (x: float32[3,${rows}]) => (y: float32[3,2]) {
+      q: int8[${rows},2] = …  s: float32[2,2] = …
+      w = DequantizeLinear<axis=0, block_size=512>(q, s)
+      y = MatMul(x, w)
+    }`,
+    { weights: { q: codes, s: tensor("float32", [2, 2], [1, 2, 3, 4]) } },
+  );
+  const { operators } = await written(m, { x: trainedLike([3, rows], 9) as ResidentTensor });
+  expect(operators).toEqual(["DequantizeLinear", "MatMul"]);
+});
+
 test("without a target, and for readers that are no product, the operators stay those of ONNX", async () => {
   const { model } = await run(blockWeights(), relu(64, 40));
   const file = join(folder, "plain.onnx");

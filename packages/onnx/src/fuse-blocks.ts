@@ -71,6 +71,9 @@ interface BlockWeight {
   readonly bits: 4 | 8;
 }
 
+/** The engine's kernels take blocks of 16 to 256. */
+const LARGEST_BLOCK = 256;
+
 const bitsOf = new Map<DType, 4 | 8>([
   ["int4", 4],
   ["uint4", 4],
@@ -93,7 +96,8 @@ function blockWeight(n: Node, view: GraphView): BlockWeight | undefined {
   const axis = transposed ? 1 : 0;
   const size = intAttribute(decoder, "block_size", 0);
   const along = intAttribute(decoder, "axis", 1);
-  if (size < 16 || (size & (size - 1)) !== 0 || (along < 0 ? along + 2 : along) !== axis) return undefined;
+  if (size < 16 || size > LARGEST_BLOCK || (size & (size - 1)) !== 0 || (along < 0 ? along + 2 : along) !== axis)
+    return undefined;
   const rows = codes.shape[axis]!;
   const columns = codes.shape[1 - axis]!;
   if (scale.shape[axis] !== Math.ceil(rows / size) || scale.shape[1 - axis] !== columns) return undefined;
