@@ -10,6 +10,7 @@ import {
   run,
   type Samples,
   type Statistics,
+  type Store,
   type Target,
   takeSamples,
   type Values,
@@ -47,6 +48,9 @@ export interface AutoFixOptions<A = unknown> {
   readonly quantization?: Partial<QuantizationOptions>;
   /** Most trials on the guide. Default 32. */
   readonly budget?: number;
+  /** Where statistics are kept, see `gather` of `@pare/ops/observe`, which gathers them unless something else is given. */
+  readonly store?: Store;
+  readonly gather?: NonNullable<RunOptions["gather"]>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (text: string, done: number, total: number) => void;
 }
@@ -80,21 +84,28 @@ export interface AutoFixResult {
 /** Trials that are kept for activations. */
 const RESERVED = 6;
 
+/** Formats that a layer may be given back to, the steps that free most bytes first. */
+const lowered: readonly (readonly [LayerFormat, LayerFormat])[] = [
+  ["float16 weights", "int8 block weights"],
+  ["int8 block weights", "int8 weights"],
+];
+
 /** Samples that a layer's influence is measured on. */
 const SENSITIVITY_SAMPLES = 8;
 
 /**
  * Finds which layers must not be computed in integers for a metric to stay within `maxDrop`. Every layer is measured
  * alone. Then, by bisection with each trial measured on the guide: do the weights fit in int8 without integer activations?
- * If not, those that harm most for their bytes get finer scales or become float16, as few as suffice. Last, the fewest layers are looked for that must compute in
- * float32, in the order of the harm they do. A drop counts as much as it may be on other samples, with 95 % confidence.
+ * If not, those that harm most for their bytes get finer scales or become float16, as few as suffice. What was raised is then given back
+ * layer by layer where that suffices. Last, the fewest layers are looked for that must compute in float32, in the order of the
+ * harm they do, and given back one by one. A drop counts as much as it may be on other samples, with 95 % confidence.
  * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, and what passes and the runtime throw
  */
 export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Promise<AutoFixResult> {
   const { target, runtime, samples, guide, metric, maxDrop, budget = 32, signal } = options;
   const settings = quantizationOptions.parse({ rounding: "gptq", ...options.quantization });
   const stop = signal ? { signal } : {};
-  const host = { target, runtime, samples, ...stop };
+  const host = { target, runtime, samples, ...(options.store ? { store: options.store } : {}), ...stop };
   const { model: base } = await run(equalize(), source, host);
   const { main } = viewOf(base);
   const { groups } = planned(base, settings, host);
@@ -110,7 +121,12 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
       };
     });
   const wishes = [int8(settings), biasCorrection(settings)].flatMap((p) => p.observe!(base, host));
-  const statistics: Statistics = await gather(base, wishes, host, signal);
+  const statistics: Statistics = await (options.gather ?? gather)(
+    base,
+    wishes,
+    host,
+    signal ?? new AbortController().signal,
+  );
   const known: RunOptions = { ...host, gather: async () => statistics };
   const make = async (passes: readonly Pass[]) => (await run(passes, base, known)).model;
 
@@ -138,9 +154,9 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   const references = options.references ?? answers;
   const best = answers.map((a, i) => scoreOf(metric, a, references[i]!));
   const trials: Trial[] = [];
-  const attempt = async (weights: ReadonlyMap<string, LayerFormat>, floats: number) => {
+  const attempt = async (weights: ReadonlyMap<string, LayerFormat>, floats: readonly Sensitivity[]) => {
     const formats = new Map<string, LayerFormat>(layers.map((l) => [l.layer, "int8"]));
-    for (const { layer } of byHarm.slice(0, floats)) formats.set(layer, "int8 weights");
+    for (const { layer } of floats) formats.set(layer, "int8 weights");
     for (const [layer, format] of weights) formats.set(layer, format);
     options.onProgress?.(`trial ${trials.length + 1}`, trials.length, budget);
     const model = await make(passesFor(formats, sensitivity, settings));
@@ -155,7 +171,7 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     }
     const accepted = drops.length === answers.length && upperBound(drops) <= maxDrop;
     trials.push({ formats, drop: mean(drops), bound: upperBound(drops), samples: drops.length, accepted });
-    return { model, formats, accepted, weights };
+    return { model, formats, accepted, weights, floats };
   };
   type Attempt = Awaited<ReturnType<typeof attempt>>;
   /** The least number from 1 to `most` that is accepted, where `most` is, as `known` shows or is tried first. */
@@ -170,26 +186,36 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     }
     return found;
   };
-  const every = layers.length;
   const raised = (moves: readonly Move[]) => new Map(moves.map(({ layer, format }) => [layer, format]));
 
-  let result = await attempt(new Map(), 0);
+  let result = await attempt(new Map(), []);
   if (!result.accepted) {
     // First no integer activations at all: that costs no bytes.
-    result = await attempt(new Map(), every);
+    result = await attempt(new Map(), byHarm);
     if (!result.accepted) {
-      result = await least(moves.length, (n) => attempt(raised(moves.slice(0, n)), every));
-      // The order of the moves is an estimate: the dearest may not have been needed.
+      result = await least(moves.length, (n) => attempt(raised(moves.slice(0, n)), byHarm));
+      // The order of the moves is an estimate: single ones may not have been needed, the dearest are asked first.
       const dear = sensitivity.toSorted((a, b) => b.elements - a.elements);
-      for (const { layer } of dear) {
-        if (!result.accepted || trials.length >= budget - RESERVED) break;
-        if (result.weights.get(layer) !== "float16 weights") continue;
-        const tried = await attempt(new Map([...result.weights, [layer, "int8 block weights"]]), every);
-        if (tried.accepted) result = tried;
-      }
+      for (const [from, to] of lowered)
+        for (const { layer } of dear) {
+          if (!result.accepted || trials.length >= budget - RESERVED) break;
+          if (result.weights.get(layer) !== from) continue;
+          const tried = await attempt(new Map([...result.weights, [layer, to]]), byHarm);
+          if (tried.accepted) result = tried;
+        }
     }
     const { weights } = result;
-    if (result.accepted) result = await least(every, (n) => attempt(weights, n), result);
+    if (result.accepted) result = await least(byHarm.length, (n) => attempt(weights, byHarm.slice(0, n)), result);
+    // Of the layers that compute in float32 now, the last must; the others are asked one by one, the least harmful first.
+    for (const layer of result.floats.slice(0, -1).toReversed()) {
+      if (!result.accepted || trials.length >= budget) break;
+      if (weights.has(layer.layer)) continue;
+      const tried = await attempt(
+        weights,
+        result.floats.filter((l) => l !== layer),
+      );
+      if (tried.accepted) result = tried;
+    }
   }
   return {
     model: result.model,
