@@ -41,15 +41,20 @@ export function matchNode(n: Node, p: Pattern, view: GraphView): Match | undefin
 function matchOp(n: Node, p: Pattern & { kind: "op" }, view: GraphView, so: Match): Match | undefined {
   if (n.op !== p.op || n.domain !== "" || so.nodes.includes(n)) return undefined;
   if (n.inputs.slice(p.inputs.length).some(Boolean) || n.outputs.slice(1).some(Boolean)) return undefined;
-  const found = { ...so, nodes: [...so.nodes, n], named: p.name ? new Map(so.named).set(p.name, n) : so.named };
   const orders = commutative.has(p.op) ? [n.inputs, n.inputs.toReversed()] : [n.inputs];
   for (const inputs of orders) {
-    let match: Match | undefined = found;
+    if (!p.inputs.every((part, i) => couldBe(inputs[i] ?? "", part, view))) continue;
+    const named = p.name ? new Map(so.named).set(p.name, n) : so.named;
+    let match: Match | undefined = { ...so, nodes: [...so.nodes, n], named };
     for (const [i, part] of p.inputs.entries()) match = match && matchValue(inputs[i] ?? "", part, view, match);
     if (match) return match;
   }
   return undefined;
 }
+
+/** Whether a value is of the right kind at first sight: most nodes are ruled out by this. */
+const couldBe = (v: string, p: Pattern, view: GraphView): boolean =>
+  p.kind === "op" ? view.producer(v)?.op === p.op : p.kind === "any" || view.constant(v) !== undefined;
 
 function matchValue(v: string, p: Pattern, view: GraphView, so: Match): Match | undefined {
   if (v === "") return undefined;
