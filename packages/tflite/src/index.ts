@@ -1,3 +1,10 @@
+export {
+  lowerToTflite,
+  type TfliteLowering,
+  type TfliteWriteOptions,
+  tfliteExporter,
+  writeTflite,
+} from "./exporter.ts";
 export { checkModel } from "./format/check.ts";
 export type { DecodeOptions } from "./format/decode.ts";
 export { type DocumentOptions, readDocument, type TfliteDocument, writeDocument } from "./format/document.ts";
@@ -26,3 +33,4 @@ export { type BuiltinOperator, type OptionsOf, optionsTableOf } from "./format/o
 export type { Payload } from "./format/payload.ts";
 export type { Enum, Tables, Union } from "./format/schema.gen.ts";
 export { TFLITE_DOMAIN, toCore } from "./format/to-core.ts";
+export type { Remaining } from "./layout/arrange.ts";

@@ -1,0 +1,56 @@
+import {
+  computedTensor,
+  type DType,
+  dataOf,
+  elementCount,
+  resident,
+  type StorageOf,
+  type Tensor,
+  tensor,
+} from "@pare/core";
+
+/** The same elements in another shape. */
+export const reshaped = (t: Tensor, shape: readonly number[]): Tensor => ({ ...t, shape });
+
+/** A constant with its dimensions in another order; a large one is computed when it is read. */
+export function transposed(t: Tensor, perm: readonly number[]): Tensor {
+  const shape = perm.map((axis) => t.shape[axis]!);
+  if (t.bytes) return tensor(t.dtype, shape, moved(t.dtype, t.bytes, t.shape, perm));
+  return computedTensor({
+    dtype: t.dtype,
+    shape,
+    key: t.key === undefined ? undefined : `${t.key}|transposed:${perm}`,
+    compute: async (signal) => moved(t.dtype, (await resident(t, signal)).bytes, t.shape, perm),
+  });
+}
+
+function moved<D extends DType>(
+  dtype: D,
+  bytes: Uint8Array,
+  shape: readonly number[],
+  perm: readonly number[],
+): StorageOf<D> {
+  const from = dataOf(tensor(dtype, shape, bytes)) as unknown as Float32Array;
+  const to = from.slice();
+  const strides = stridesOf(shape);
+  const dims = perm.map((axis) => shape[axis]!);
+  const steps = perm.map((axis) => strides[axis]!);
+  const rank = dims.length;
+  const at = new Array<number>(rank).fill(0);
+  const inner = rank > 0 ? dims[rank - 1]! : 1;
+  const step = rank > 0 ? steps[rank - 1]! : 0;
+  let base = 0;
+  for (let out = 0; out < to.length; ) {
+    for (let i = 0, source = base; i < inner; i++, source += step) to[out++] = from[source]!;
+    for (let axis = rank - 2; axis >= 0; axis--) {
+      base += steps[axis]!;
+      if (++at[axis]! < dims[axis]!) break;
+      base -= steps[axis]! * dims[axis]!;
+      at[axis] = 0;
+    }
+  }
+  return to as unknown as StorageOf<D>;
+}
+
+/** How many elements apart neighbours along each dimension are. */
+export const stridesOf = (shape: readonly number[]): number[] => shape.map((_, i) => elementCount(shape.slice(i + 1)));

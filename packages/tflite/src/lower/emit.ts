@@ -1,0 +1,111 @@
+import { computedTensor, resident, type Tensor, tensor } from "@pare/core";
+import { float32ToFloat16 } from "@pare/ops/numeric";
+import { tensorTypeOf } from "../format/dtypes.ts";
+import { operator, type TfliteModel, type TfliteOperator, type TfliteTensor } from "../format/model.ts";
+import type { OptionsOf } from "../format/options.ts";
+import type { Arranged, Placed } from "../layout/arrange.ts";
+import { storedShape } from "../layout/reorder.ts";
+import type { Val } from "./program.ts";
+
+export interface EmitOptions {
+  /** Element type in which large constants of float32 are stored. */
+  readonly weights: "float32" | "float16";
+  readonly description?: string | undefined;
+}
+
+/** Fewer elements than these stay float32: halving them saves nothing. */
+const MOST_SMALL = 256;
+
+/** An arranged program as a TFLite model, with the names of inputs and outputs in its signature. */
+export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
+  const tensors: TfliteTensor[] = [];
+  const operators: TfliteOperator[] = [];
+  const indices = [new Map<Val, number>(), new Map<Val, number>()] as const;
+  const names = new Map<string, number>();
+  const nameOf = (base: string): string => {
+    const count = names.get(base) ?? 0;
+    names.set(base, count + 1);
+    return count === 0 ? base : `${base}_${count}`;
+  };
+  const define = (p: Placed, name: string): number => {
+    const known = indices[p.last ? 1 : 0].get(p.value);
+    if (known !== undefined) return known;
+    const { value } = p;
+    const shape = storedShape(value, p.last);
+    const common = { name: nameOf(name), type: tensorTypeOf(value.dtype)!, shape, has_rank: true };
+    let index: number;
+    if (value.data && options.weights === "float16" && isHalved(value.data)) {
+      const stored = halved(value.data);
+      const at = tensors.push({ ...common, name: nameOf(`${name}/float16`), type: "FLOAT16", data: stored }) - 1;
+      index = tensors.push(common) - 1;
+      operators.push(operator("DEQUANTIZE", [at], [index]));
+    } else index = tensors.push({ ...common, ...(value.data ? { data: value.data } : {}) }) - 1;
+    indices[p.last ? 1 : 0].set(value, index);
+    return index;
+  };
+  const inputs = arranged.inputs.map((p) => define(p, p.value.name));
+  const wanted = new Map(arranged.outputs.map(({ name, placed }) => [placed.value, { name, placed }]));
+  for (const s of arranged.steps) {
+    const ins = s.inputs.map((p) => (p ? define(p, labelOf(p, s.node?.name)) : -1));
+    const outs = s.outputs.map((p, i) => {
+      const output = wanted.get(p.value);
+      const isOutput = output && output.placed.last === p.last;
+      return define(p, isOutput ? output.name : (s.node?.outputs[i] ?? p.value.name) || p.value.name);
+    });
+    operators.push(operator(s.code, ins, outs, s.options as OptionsOf<typeof s.code>));
+  }
+  const taken = new Set(inputs);
+  const outputs = arranged.outputs.map(({ name, placed }) => {
+    const index = define(placed, name);
+    // What is given must be computed: not an input, a constant or another output.
+    if (!taken.has(index) && !placed.value.data) {
+      taken.add(index);
+      return index;
+    }
+    const shape = storedShape(placed.value, placed.last);
+    const to =
+      tensors.push({
+        name: nameOf(`${name}/shape`),
+        type: "INT32",
+        shape: [shape.length],
+        has_rank: true,
+        data: int32(shape),
+      }) - 1;
+    const copy =
+      tensors.push({ name: nameOf(name), type: tensorTypeOf(placed.value.dtype)!, shape, has_rank: true }) - 1;
+    operators.push(operator("RESHAPE", [index, to], [copy], { new_shape: shape }));
+    return copy;
+  });
+  return {
+    ...(options.description === undefined ? {} : { description: options.description }),
+    graphs: [{ name: "main", tensors, inputs, outputs, operators }],
+    signatures: [
+      {
+        key: "serving_default",
+        graph: 0,
+        inputs: arranged.inputs.map((p, i) => ({ name: p.value.name, tensor: inputs[i]! })),
+        outputs: arranged.outputs.map(({ name }, i) => ({ name, tensor: outputs[i]! })),
+      },
+    ],
+    metadata: [],
+  };
+}
+
+const labelOf = (p: Placed, node: string | undefined) =>
+  p.value.data ? `${node || "constant"}/${p.value.name}` : p.value.name;
+
+const isHalved = (t: Tensor) => t.dtype === "float32" && t.byteLength >= 4 * MOST_SMALL;
+
+const halved = (t: Tensor): Tensor =>
+  computedTensor({
+    dtype: "float16",
+    shape: t.shape,
+    key: t.key === undefined ? undefined : `${t.key}|float16`,
+    compute: async (signal) => {
+      const { bytes } = await resident(t, signal);
+      const values = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+      return float32ToFloat16(new Float32Array(values.buffer, values.byteOffset, values.byteLength / 4));
+    },
+  });
+
+const int32 = (values: readonly number[]) => tensor("int32", [values.length], [...values]);

@@ -1,0 +1,56 @@
+import type { Program, Step, Val } from "./program.ts";
+
+/** Activations that an operator before them can compute, by their operator. LiteRT ignores others in silence. */
+const activations: ReadonlyMap<string, string> = new Map([
+  ["RELU", "RELU"],
+  ["RELU6", "RELU6"],
+  ["RELU_N1_TO_1", "RELU_N1_TO_1"],
+]);
+
+const taking = new Set(
+  "ADD SUB MUL DIV CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED CONCATENATION AVERAGE_POOL_2D MAX_POOL_2D CONV_3D".split(
+    " ",
+  ),
+);
+
+/** Lets operators compute the activation that alone reads their result, and drops steps whose results nobody reads. */
+export function simplified(program: Program): Program {
+  const uses = usesOf(program);
+  const kept = program.steps.filter((s) => s.outputs.some((o) => uses.has(o.value)));
+  const writers = new Map<Val, number>();
+  kept.forEach((s, i) => {
+    for (const o of s.outputs) writers.set(o.value, i);
+  });
+  const outputs = new Set(program.outputs.map((o) => o.value));
+  const steps: (Step | undefined)[] = [...kept];
+  kept.forEach((s, i) => {
+    const activation = activations.get(s.code);
+    const input = s.inputs[0]?.value;
+    const at = input && writers.get(input);
+    const before = at === undefined ? undefined : steps[at];
+    if (!activation || !input || !before || !taking.has(before.code) || before.options["fused_activation_function"])
+      return;
+    const written = before.outputs[0]!;
+    if (uses.get(input) !== 1 || outputs.has(input) || written.value.dtype !== "float32") return;
+    steps[at!] = {
+      ...before,
+      outputs: [{ ...written, value: s.outputs[0]!.value }],
+      options: { ...before.options, fused_activation_function: activation },
+    };
+    writers.set(s.outputs[0]!.value, at!);
+    steps[i] = undefined;
+  });
+  return { ...program, steps: steps.filter((s) => s !== undefined) };
+}
+
+/** How often values are read, by what leads to an output. */
+function usesOf(program: Program): Map<Val, number> {
+  const uses = new Map<Val, number>();
+  const use = (v: Val) => uses.set(v, (uses.get(v) ?? 0) + 1);
+  for (const o of program.outputs) use(o.value);
+  for (let i = program.steps.length - 1; i >= 0; i--) {
+    const s = program.steps[i]!;
+    if (s.outputs.some((o) => uses.has(o.value))) for (const a of s.inputs) if (a) use(a.value);
+  }
+  return uses;
+}
