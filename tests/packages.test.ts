@@ -20,6 +20,7 @@ const folders = [
   ...readdirSync(join(root, "packages")).map((name) => join("packages", name)),
   join("examples", "outside-pass"),
   join("examples", "outside-exporter"),
+  join("examples", "outside-target"),
 ];
 const manifests = new Map(
   folders.map((folder) => {
