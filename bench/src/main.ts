@@ -43,6 +43,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "optimize-nodes",
+    {
+      about: "node tests optimized with inputs, with all but one frozen and with none: answers in ONNX Runtime",
+      load: async () => (await import("./cases/optimize-nodes.ts")).optimizeNodes,
+    },
+  ],
+  [
     "scale",
     {
       about: "reading, upgrading, optimizing, verifying and writing graphs of 10,000 and 100,000 nodes",
@@ -118,6 +125,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     {
       about: "block-wise int4 weights of a transformer and of the OCR recogniser, against ONNX Runtime's quantizer",
       load: async () => (await import("./cases/int4.ts")).int4,
+    },
+  ],
+  [
+    "tflite-node-tests",
+    {
+      about: "ONNX node tests as TFLite in LiteRT, against their recorded outputs",
+      load: async () => (await import("./cases/tflite-node-tests.ts")).tfliteNodeTestsBenchmark,
     },
   ],
   [
