@@ -88,7 +88,8 @@ export const int8Ocr: Benchmark = {
             .toSorted((a, b) => a.int8Db - b.int8Db)
             .slice(0, 12)
             .map(
-              (s) => `${s.layer} (${s.op}): ${s.int8Db.toFixed(1)} dB alone, ${s.weightDb.toFixed(1)} dB by its weight`,
+              (s) =>
+                `${s.layer} (${s.op}): ${s.int8Db.toFixed(1)} dB alone${s.weightDb === undefined ? "" : `, ${s.weightDb.toFixed(1)} dB by its weight`}`,
             ),
         ],
       };

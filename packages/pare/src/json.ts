@@ -28,8 +28,8 @@ const searchJson = ({ metric, reference, within, held, formats, sensitivity, tri
   layers: sensitivity.map((s) => ({
     ...s,
     int8Db: finite(s.int8Db),
-    weightDb: finite(s.weightDb),
-    blockDb: finite(s.blockDb),
+    ...(s.weightDb === undefined ? {} : { weightDb: finite(s.weightDb) }),
+    ...(s.blockDb === undefined ? {} : { blockDb: finite(s.blockDb) }),
     format: formats.get(s.layer),
   })),
   trials: trials.map((t) => ({ ...t, formats: Object.fromEntries(t.formats) })),

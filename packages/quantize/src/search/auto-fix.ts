@@ -27,6 +27,7 @@ import {
   type Move,
   passesFor,
   type Sensitivity,
+  type WeightSensitivity,
   weightMoves,
 } from "../static/layer-formats.ts";
 import { int8Weights } from "../weights/int8-weights.ts";
@@ -132,23 +133,25 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
 
   const few = takeSamples(samples, SENSITIVITY_SAMPLES);
   const reference = await outputsOf(runtime, source, few, signal);
-  const sensitivity: Sensitivity[] = [];
+  const alone = async (pass: Pass) => sqnr(reference, await outputsOf(runtime, await make([pass]), few, signal));
+  let sensitivity: Sensitivity[] = [];
   for (const [i, { layer, op, weight, elements }] of layers.entries()) {
     options.onProgress?.(`measuring ${layer}`, i, layers.length);
-    const alone = async (pass: Pass) => sqnr(reference, await outputsOf(runtime, await make([pass]), few, signal));
-    sensitivity.push({
-      layer,
-      op,
-      weight,
-      elements,
-      int8Db: await alone(int8({ ...settings, include: [layer] })),
-      weightDb: await alone(int8Weights({ include: [weight], rounding: settings.rounding })),
-      blockDb: await alone(int8Weights({ include: [weight], rounding: settings.rounding, ...blocks })),
-    });
+    sensitivity.push({ layer, op, weight, elements, int8Db: await alone(int8({ ...settings, include: [layer] })) });
   }
+  /** Measures weights too: that takes long, and is needed only where they must be raised. */
+  const withWeights = async (): Promise<WeightSensitivity[]> => {
+    const list: WeightSensitivity[] = [];
+    for (const [i, s] of sensitivity.entries()) {
+      options.onProgress?.(`measuring ${s.weight}`, i, layers.length);
+      const stored = { include: [s.weight], rounding: settings.rounding };
+      const weightDb = await alone(int8Weights(stored));
+      list.push({ ...s, weightDb, blockDb: await alone(int8Weights({ ...stored, ...blocks })) });
+    }
+    return list;
+  };
 
   const byHarm = sensitivity.toSorted((a, b) => a.int8Db - b.int8Db);
-  const moves = weightMoves(sensitivity);
   const answers = await all(judged(runtime, source, metric, guide, signal));
   if (answers.length === 0) throw failure("quantize/no-samples", "the guide has not one sample to judge by");
   const references = options.references ?? answers;
@@ -193,6 +196,9 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     // First no integer activations at all: that costs no bytes.
     result = await attempt(new Map(), byHarm);
     if (!result.accepted) {
+      const measured = await withWeights();
+      sensitivity = measured;
+      const moves = weightMoves(measured);
       result = await least(moves.length, (n) => attempt(raised(moves.slice(0, n)), byHarm));
       // The order of the moves is an estimate: single ones may not have been needed, the dearest are asked first.
       const dear = sensitivity.toSorted((a, b) => b.elements - a.elements);

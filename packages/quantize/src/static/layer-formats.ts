@@ -16,12 +16,13 @@ export interface Sensitivity {
   readonly weight: string;
   /** SQNR in dB of the outputs when only this layer is computed in integers. */
   readonly int8Db: number;
-  /** The same when only its weight is int8, with a scale for each channel, and for each block. */
-  readonly weightDb: number;
-  readonly blockDb: number;
+  /** The same when only its weight is int8, with a scale for each channel, and for each block; measured where weights had to be raised. */
+  readonly weightDb?: number;
+  readonly blockDb?: number;
   /** Elements of the weight. */
   readonly elements: number;
 }
+export type WeightSensitivity = Sensitivity & { readonly weightDb: number; readonly blockDb: number };
 
 /** Elements that share a scale in block weights. */
 const BLOCK = 32;
@@ -35,7 +36,7 @@ export interface Move {
 }
 
 /** Steps of single weights from int8 to blocks and to float16, those that gain most for their bytes first. */
-export function weightMoves(sensitivity: readonly Sensitivity[]): Move[] {
+export function weightMoves(sensitivity: readonly WeightSensitivity[]): Move[] {
   const moves = sensitivity.flatMap(({ layer, elements, weightDb, blockDb }): Move[] => {
     const scales = (4 * elements) / BLOCK;
     const [whole, inBlocks] = [noise(weightDb), noise(blockDb)];
