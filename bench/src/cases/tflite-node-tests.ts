@@ -1,0 +1,167 @@
+import { readFileSync } from "node:fs";
+import { isPareError, type Model, type ResidentTensor, type Values } from "@pare/core";
+import { openOnnx } from "@pare/onnx";
+import type { AnyValue } from "@pare/ops/evaluate";
+import { litert } from "@pare/runtime-litert";
+import { lowerToTflite, modelBytes } from "@pare/tflite";
+import type { BenchCase, BenchContext, Benchmark, BenchResult } from "../benchmark.ts";
+import { type NodeTest, readNodeTests, recordedRun } from "../node-tests.ts";
+import { type LitertFile, litertFile } from "../tflite-run.ts";
+import { difference } from "./evaluate.ts";
+
+/** As the best converter in Python was measured. */
+const ATOL = 1e-4;
+
+/** Inputs that real models hold as constants, by operator: shapes, axes, pads, repeats, bounds of slices, modes. */
+const frozen: ReadonlyMap<string, readonly number[]> = new Map(
+  Object.entries({
+    AffineGrid: [1],
+    BlackmanWindow: [0],
+    CenterCropPad: [1],
+    Clip: [1, 2],
+    ConstantOfShape: [0],
+    CumSum: [1],
+    DFT: [1, 2],
+    Dropout: [1, 2],
+    Expand: [1],
+    HammingWindow: [0],
+    HannWindow: [0],
+    MaxUnpool: [2],
+    MelWeightMatrix: [0, 1, 2, 3, 4],
+    OneHot: [1],
+    Pad: [1, 2, 3],
+    Range: [0, 1, 2],
+    ...Object.fromEntries(
+      ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"].map((k) => [
+        `Reduce${k}`,
+        [1],
+      ]),
+    ),
+    Reshape: [1],
+    Resize: [1, 2, 3],
+    STFT: [1, 2, 3],
+    Slice: [1, 2, 3, 4],
+    Split: [1],
+    Squeeze: [1],
+    Tile: [1],
+    TopK: [1],
+    Trilu: [1],
+    Unsqueeze: [1],
+    Upsample: [1],
+  }),
+);
+
+type Outcome = "right" | "wrong" | "refused" | "notRunning" | "folded";
+
+interface Judged {
+  readonly outcome: Outcome;
+  readonly why?: string;
+  readonly frozen: boolean;
+}
+
+async function judge(test: NodeTest, run: LitertFile, signal: AbortSignal): Promise<Judged> {
+  const { inputs, outputs } = await recordedRun(test);
+  const source = await openOnnx(test.model).catch((error: unknown) => error as Error);
+  if (source instanceof Error) return { outcome: "refused", why: source.message.split("\n")[0]!, frozen: false };
+  const { model, held } = freeze(source.model, inputs);
+  const made = { frozen: held.length > 0 };
+  let lowered: ReturnType<typeof lowerToTflite>;
+  try {
+    lowered = lowerToTflite(withShapes(model, inputs));
+  } catch (error) {
+    if (!isPareError(error)) throw error;
+    return { ...made, outcome: "refused", why: error.diagnostics[0]!.message };
+  }
+  if (lowered.model.graphs[0]!.operators.length === 0) return { ...made, outcome: "folded" };
+  let got: Values;
+  try {
+    const feeds = [...inputs].filter(([name]) => !held.includes(name)) as [string, ResidentTensor][];
+    got = await run(await modelBytes(lowered.model), Object.fromEntries(feeds), signal);
+  } catch (error) {
+    if (!isPareError(error)) throw error;
+    return { ...made, outcome: "notRunning", why: error.diagnostics[0]!.message.split("\n")[0]! };
+  }
+  for (const [name, recorded] of outputs) {
+    const value: AnyValue | undefined = got[name];
+    const wrong = value ? difference(value, recorded, ATOL) : "it is missing";
+    if (wrong) return { ...made, outcome: "wrong", why: `${name}: ${wrong}` };
+  }
+  return { ...made, outcome: "right" };
+}
+
+/** The model with the inputs as weights that a real model would hold, and their names. */
+function freeze(model: Model, inputs: ReadonlyMap<string, AnyValue>): { model: Model; held: readonly string[] } {
+  const { graph } = model;
+  const held = [...new Set(graph.nodes.flatMap((n) => (frozen.get(n.op) ?? []).map((i) => n.inputs[i] ?? "")))].filter(
+    (name) => inputs.has(name) && graph.inputs.some((v) => v.name === name),
+  );
+  const weights = new Map(graph.weights);
+  for (const name of held) weights.set(name, inputs.get(name) as ResidentTensor);
+  const rest = graph.inputs.filter((v) => !held.includes(v.name));
+  return { model: { ...model, graph: { ...graph, inputs: rest, weights } }, held };
+}
+
+/** The model with the shapes of the recorded inputs. */
+function withShapes(model: Model, inputs: ReadonlyMap<string, AnyValue>): Model {
+  const typed = model.graph.inputs.map((v) => {
+    const given = inputs.get(v.name);
+    return given && "dtype" in given
+      ? { ...v, type: { kind: "tensor" as const, dtype: given.dtype, shape: given.shape } }
+      : v;
+  });
+  return { ...model, graph: { ...model.graph, inputs: typed } };
+}
+
+async function tfliteNodeTests(ctx: BenchContext): Promise<BenchResult> {
+  const plain = plainTests();
+  const tests = readNodeTests(ctx).filter((t) => plain.has(t.name));
+  const figures = {
+    plain: 0,
+    plainRight: 0,
+    usable: 0,
+    usableRight: 0,
+    refused: 0,
+    wrong: 0,
+    notRunning: 0,
+    folded: 0,
+    frozenRight: 0,
+    dynamicRight: 0,
+  };
+  const cases: BenchCase[] = [];
+  const run = await litertFile(litert());
+  try {
+    for (const [i, test] of tests.entries()) {
+      ctx.signal.throwIfAborted();
+      if (i % 50 === 0) ctx.progress(`${i} of ${tests.length}`);
+      const usable = plain.get(test.name)!;
+      const judged = await judge(test, run.run, ctx.signal);
+      figures.plain++;
+      if (usable) figures.usable++;
+      if (judged.outcome === "right") {
+        figures.plainRight++;
+        if (usable) figures.usableRight++;
+        if (judged.frozen) figures.frozenRight++;
+        else figures.dynamicRight++;
+        continue;
+      }
+      figures[judged.outcome]++;
+      cases.push({ name: test.name, what: judged.outcome, usable: usable ? 1 : 0, why: judged.why ?? "" });
+    }
+  } finally {
+    await run.close();
+  }
+  return { figures, cases };
+}
+
+/** The names of the plain tests of opset 13 to 22, and whether TFLite has the types that they need. */
+function plainTests(): ReadonlyMap<string, boolean> {
+  const list = readFileSync(new URL("../../fixtures/tflite-node-tests.txt", import.meta.url), "utf8");
+  const lines = list.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(lines.map((line) => [line.split(" ")[0]!, line.endsWith(" usable")]));
+}
+
+export const tfliteNodeTestsBenchmark: Benchmark = {
+  name: "tflite-node-tests",
+  about: "ONNX node tests as TFLite in LiteRT, against their recorded outputs",
+  run: tfliteNodeTests,
+};
