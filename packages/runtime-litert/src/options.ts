@@ -14,7 +14,7 @@ export interface LitertOptions {
   readonly signature?: string;
   /**
    * Makes a TFLite model of one of Pare's whose inputs have known shapes. It is called once for each combination of shapes.
-   * Without it, only models that were read from TFLite are prepared, and files.
+   * Default: the lowering of `@pare/tflite`, in float32.
    */
   readonly lower?: Lower;
   /** Where to run (browsers): `wasm`, which is XNNPACK on the processor, or the graphics card or NPU. Default `wasm`. */

@@ -1,5 +1,13 @@
 import { edit, type Model, type ResidentTensor, type ValueInfo, viewOf } from "@pare/core";
-import { fromCore, isTflite, type TfliteEnd, type TfliteGraph, type TfliteModel, tensorIndexOf } from "@pare/tflite";
+import {
+  fromCore,
+  isTflite,
+  lowerToTflite,
+  type TfliteEnd,
+  type TfliteGraph,
+  type TfliteModel,
+  tensorIndexOf,
+} from "@pare/tflite";
 import { at, fail } from "./codes.ts";
 import { type Entry, entryOf, infoOf, tapAt, withOutputs } from "./entry.ts";
 
@@ -46,25 +54,24 @@ export function tfliteProgram(read: TfliteModel, { signature, path, taps }: Prog
 }
 
 /** Makes a TFLite model of one of Pare's whose inputs have known shapes, with their names in its signature. */
-export type Lower = (model: Model, signal: AbortSignal) => Promise<TfliteModel>;
+export type Lower = (model: Model, signal: AbortSignal) => TfliteModel | Promise<TfliteModel>;
 
 /**
  * A model of Pare's: one that was read from TFLite as it was, another by `lower`, anew for each combination of input shapes.
- * @throws PareError `litert/tap`, `litert/refused` for others where there is no `lower`
+ * @throws PareError `litert/tap`
  */
 export function modelProgram(
   model: Model,
   taps: readonly string[],
-  { signature, lower }: { readonly signature?: string | undefined; readonly lower?: Lower | undefined },
+  {
+    signature,
+    lower = (m) => lowerToTflite(m).model,
+  }: { readonly signature?: string | undefined; readonly lower?: Lower | undefined },
 ): Program {
   if (isTflite(model))
     return tfliteProgram(fromCore(model), {
       signature,
       taps: () => taps.map((name) => tapAt(name, tensorIndexOf(model, name))),
-    });
-  if (!lower)
-    throw fail("litert/refused", "the model is none of TFLite's", {
-      hint: "Write it as TFLite, and prepare the file; or say how to: litert({ lower }).",
     });
   const { inputs, outputs } = model.graph;
   const tapped = withTaps(model, taps);

@@ -1,5 +1,6 @@
 import { type DType, dataOf, type ResidentTensor, tensor } from "@pare/core";
-import { operator, toCore } from "@pare/tflite";
+import { buildGraph } from "@pare/testing";
+import { lowerToTflite, operator, toCore } from "@pare/tflite";
 import { describe, expect, test } from "vitest";
 import { dense, endless, fileOf, graphOf, modelOf, same, value } from "../test/models.ts";
 import { litert } from "./index.node.ts";
@@ -160,6 +161,22 @@ describe("values", () => {
     expect(numbers((await session.run(rows(1, -1)))["before"])).toEqual([-3, -7, 10]);
     await session.close();
     await expect(litert({ signature: "nope" }).prepareFile(path)).rejects.toThrow(code("litert/signature"));
+  });
+
+  test("other models are lowered, by what is given or by @pare/tflite", async () => {
+    const b = buildGraph();
+    b.output(b.op("Relu", [b.input("float32", ["N", 2], "x")]), "float32", ["N", 2]);
+    const model = b.model();
+    const shapes: unknown[] = [];
+    const session = await litert({
+      lower(m) {
+        shapes.push(m.graph.inputs.map((v) => v.type?.kind === "tensor" && v.type.shape));
+        return lowerToTflite(m).model;
+      },
+    }).prepare(model);
+    for (const n of [1, 2, 1]) await session.run(rows(...Array.from({ length: n }, () => [1, -1]).flat()));
+    expect(shapes).toEqual([[[1, 2]], [[2, 2]]]);
+    await session.close();
   });
 
   test("bad inputs are refused, and the session goes on", async () => {
