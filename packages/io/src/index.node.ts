@@ -9,6 +9,7 @@ export { folderStore } from "./folder-store.ts";
 export { readIdx } from "./idx.ts";
 export { type MemorySink, memorySink, memoryStore } from "./memory.ts";
 export { readNpy } from "./npy.ts";
+export { readNpz } from "./npz.ts";
 export { type Piece, pump } from "./pump.ts";
 export { siblingOpener } from "./sibling.ts";
 export type { SourceLike } from "./source.ts";

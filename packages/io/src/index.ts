@@ -7,6 +7,7 @@ export { checkFileName } from "./file-name.ts";
 export { readIdx } from "./idx.ts";
 export { type MemorySink, memorySink, memoryStore } from "./memory.ts";
 export { readNpy } from "./npy.ts";
+export { readNpz } from "./npz.ts";
 export { type Piece, pump } from "./pump.ts";
 export type { SourceLike } from "./source.ts";
 

@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { attr, graph, model, node, tensor, value } from "@pare/core";
 import { openOnnx, writeOnnx } from "@pare/onnx";
+import { PNG } from "pngjs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { main } from "./main.ts";
-import { mlp } from "./test-models.ts";
+import { mlp, weight } from "./test-models.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -284,6 +285,54 @@ test("samples come from a file of numpy, or a folder of them", async () => {
   expect(await pare("compare", "mlp.onnx", "mlp.onnx", "--samples", "bad.npy")).toMatchObject({
     code: 1,
     err: expect.stringContaining("[5,1,1,64]"),
+  });
+});
+
+test("samples come from images, IDX files and several arrays in one file; how images were prepared is written down", async () => {
+  const shape = ["N", 3, 4, 4];
+  const image = model(
+    graph({
+      inputs: [value("image", "float32", shape)],
+      outputs: [value("y", "float32", shape)],
+      weights: new Map([["w", weight([3, 3, 1, 1], 4)]]),
+      nodes: [node("Conv", ["image", "w"], ["y"])],
+    }),
+  );
+  await writeOnnx(image, join(folder, "image.onnx"));
+  await mkdir(join(folder, "photos"));
+  for (const name of ["a", "b"]) {
+    const png = new PNG({ width: 6, height: 5 });
+    png.data.forEach((_, i) => void (png.data[i] = i % 4 === 3 ? 255 : (i * 7 + name.charCodeAt(0)) % 256));
+    await writeFile(join(folder, "photos", `${name}.png`), PNG.sync.write(png));
+  }
+  const flags = ["compress", "image.onnx", "--int8", "--no-latency", "-o", "images8.onnx", "--samples"];
+  const { document } = await json(...flags, "photos", "--image-mean", "0.5", "--image-std", "0.5");
+  expect(document.comparison.samples).toBe(2);
+  const written = await openOnnx(join(folder, "images8.onnx"));
+  expect(JSON.parse(written.model.metadata.get("pare.preprocessing")!)).toMatchObject({
+    size: [4, 4],
+    mean: [0.5],
+    std: [0.5],
+    layout: "NCHW",
+    fit: "cover",
+  });
+  await written.close();
+
+  // IDX: two zeros, float32, 4 dimensions, all big-endian.
+  const idx = Buffer.alloc(4 + 16 + 4 * 96);
+  idx.set([0, 0, 0x0d, 4]);
+  [2, 3, 4, 4].forEach((d, i) => void idx.writeUInt32BE(d, 4 + 4 * i));
+  for (let i = 0; i < 96; i++) idx.writeFloatBE(Math.sin(i), 20 + 4 * i);
+  await writeFile(join(folder, "two.idx"), idx);
+  expect((await json(...flags, "two.idx")).document.comparison.samples).toBe(2);
+  expect(await pare(...flags, "two.idx", "--image-mean", "0.5")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("not for them"),
+  });
+  await writeFile(join(folder, "flat.npy"), npy([2, 3, 4, 4], new Float32Array(96).fill(3)));
+  expect(await pare(...flags, "flat.npy")).toMatchObject({
+    code: 1,
+    err: expect.stringContaining("the samples of image: it is 3 everywhere"),
   });
 });
 

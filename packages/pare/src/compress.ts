@@ -4,6 +4,7 @@ import {
   type Artifact,
   type ByteSource,
   type Diagnostic,
+  edit,
   failure,
   type Host,
   type Model,
@@ -12,6 +13,7 @@ import {
   type Progress,
   type Report,
   type Runtime,
+  type Samples,
   type Source,
   takeSamples,
   type Values,
@@ -23,6 +25,7 @@ import { type Comparison, compare, fitInputs, gzipSize, nodeCount } from "@pare/
 import { ort } from "@pare/runtime-ort";
 import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
 import { diagnosisOf, runKeeping } from "./diagnosis.ts";
+import { isImageSamples } from "./images/images.ts";
 import { type Input, openInput, totalBytes } from "./input.ts";
 import { firstOf, type Latency, latencies } from "./latency.ts";
 import { predictBytes } from "./predict.ts";
@@ -147,7 +150,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
   const { model: passed, report } = ran;
   if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage);
   const search = options.maxDrop === undefined ? undefined : await searched(passed, runtime, options, options.maxDrop);
-  const model = search?.model ?? passed;
+  const model = noting(search?.model ?? passed, options.samples);
   const diagnosis = verify ? await diagnosisOf(ran, search, { ...options, runtime }) : undefined;
   const diagnostics = [...input.diagnostics, ...report.passes.flatMap((p) => p.diagnostics)];
   const write = writeOptions(options);
@@ -255,6 +258,19 @@ function searched(model: Model, runtime: Runtime, options: CompressOptions, maxD
     onProgress: (task, done, total) => onProgress?.({ task, done, total, unit: "steps" }),
   });
 }
+
+/** Key of the artifact's metadata under which preprocessing stands as JSON. */
+const PREPROCESSING = "pare.preprocessing";
+
+/** Says in the model's metadata how the images were prepared that it was made and measured with. */
+const noting = (model: Model, samples: Samples | undefined): Model =>
+  isImageSamples(samples)
+    ? edit(model, (e) =>
+        e.setModel({
+          metadata: new Map(model.metadata).set(PREPROCESSING, JSON.stringify(samples.preprocessing)),
+        }),
+      )
+    : model;
 
 /** How {@link compress} writes. */
 export const writeOptions = ({ onnx, target }: Pick<CompressOptions, "onnx" | "target">): OnnxWriteOptions => ({

@@ -25,7 +25,7 @@ export {
   type Values,
 } from "@pare/core";
 export { print } from "@pare/core/print";
-export { folderSink, memorySink, openSource, readNpy } from "@pare/io";
+export { folderSink, memorySink, openSource, readIdx, readNpy, readNpz } from "@pare/io";
 export { openOnnx, ortArm, ortWeb, ortX64, writeOnnx } from "@pare/onnx";
 export { optimize } from "@pare/optimize";
 export { threshold } from "@pare/prune";
@@ -60,6 +60,8 @@ export { type Benchmark, benchmark } from "./bench.ts";
 export { type CompressOptions, type CompressResult, compress } from "./compress.ts";
 export { defineConfig, type PareConfig } from "./config.ts";
 export { type Coverage, coverageOf } from "./coverage.ts";
+export { type ImageSamples, images } from "./images/images.ts";
+export type { FullPreprocessing, Preprocessing } from "./images/preprocess.ts";
 export { type Input, openInput } from "./input.ts";
 export { type Inspection, type InspectOptions, inspect } from "./inspect.ts";
 export { type Latency, latencies } from "./latency.ts";

@@ -13,36 +13,40 @@ import {
   type ValueInfo,
   type Values,
 } from "@pare/core";
-import { openSource, readNpy } from "@pare/io";
+import { openSource, readIdx, readNpy, readNpz } from "@pare/io";
 import { isInteger, numbersOf, tensorOf } from "@pare/ops/numeric";
+import { images, imagesIn } from "./images/images.ts";
+import type { Preprocessing } from "./images/preprocess.ts";
 
 /**
- * Samples from files that numpy saved. A file is cut along its first axis: into pieces as large as the input's first
+ * Samples from files: arrays that numpy saved (`.npy`, or `.npz` with an array for each input), IDX files, packed or not, or
+ * a folder of images, see {@link images}. An array is cut along its first axis: into pieces as large as the input's first
  * dimension (1 where it is free), or, where the array has an axis more than the input, one index each. A folder holds `INPUT.npy`
  * for each input of the model (`/` and `:` of names as `_`), or, for a model of one input, any `.npy` files, which follow each other by name.
  * @throws PareError `pare/samples` when they do not fit the model
  */
-export async function samplesFromFiles(path: string, model: Model): Promise<Samples> {
+export async function samplesFromFiles(
+  path: string,
+  model: Model,
+  preprocessing: Partial<Preprocessing> = {},
+): Promise<Samples> {
   const inputs = model.graph.inputs.filter((v) => !model.graph.weights.has(v.name));
   const found = await stat(path).catch(() => undefined);
   if (!found) throw bad(`there is nothing at ${path}`);
-  const files = found.isDirectory() ? (await readdir(path)).filter((n) => n.endsWith(".npy")).sort() : [];
-  if (found.isDirectory() && files.length === 0) throw bad(`the folder ${path} holds no .npy file`);
+  const files = found.isDirectory() ? (await readdir(path)).filter((n) => ARRAY.test(n)).sort() : [];
+  if (found.isDirectory() && files.length === 0) {
+    if ((await imagesIn(path)).length > 0) return images(path, model, preprocessing);
+    throw bad(`the folder ${path} holds neither .npy or IDX files nor images`);
+  }
+  if (Object.keys(preprocessing).length > 0)
+    throw bad(`${path} holds arrays, and what is said of images is not for them`);
+  if (path.endsWith(".npz")) return joined(await columnsOf(path, inputs));
   const byInput = new Map(inputs.map((v) => [v, `${v.name.replace(/[/\\:]/g, "_")}.npy`]));
   const named = [...byInput.values()].every((f) => files.includes(f));
 
   if (found.isDirectory() && named) {
-    const columns = await Promise.all(
-      [...byInput].map(async ([v, f]) => [v.name, await cut(join(path, f), v)] as const),
-    );
-    const lengths = new Set(columns.map(([, list]) => list.length));
-    if (lengths.size > 1)
-      throw bad(
-        `the files hold different numbers of samples: ${columns.map(([name, list]) => `${list.length} of ${name}`).join(", ")}`,
-      );
-    const [length = 0] = lengths;
-    return samplesFrom(
-      Array.from({ length }, (_, i): Values => Object.fromEntries(columns.map(([name, list]) => [name, list[i]!]))),
+    return joined(
+      await Promise.all([...byInput].map(async ([v, f]) => [v.name, await cut(join(path, f), v)] as const)),
     );
   }
   if (inputs.length !== 1)
@@ -56,6 +60,36 @@ export async function samplesFromFiles(path: string, model: Model): Promise<Samp
   });
 }
 
+/** Files that hold an array: of numpy, and IDX as MNIST names them. */
+const ARRAY = /\.(npy|idx|idx\d)(\.gz)?$|-idx\d-ubyte(\.gz)?$/;
+
+type Column = readonly [name: string, pieces: readonly ResidentTensor[]];
+
+/** One sample of what stands at the same place of each column. */
+function joined(columns: readonly Column[]): Samples {
+  const lengths = new Set(columns.map(([, list]) => list.length));
+  if (lengths.size > 1)
+    throw bad(
+      `the files hold different numbers of samples: ${columns.map(([name, list]) => `${list.length} of ${name}`).join(", ")}`,
+    );
+  const [length = 0] = lengths;
+  return samplesFrom(
+    Array.from({ length }, (_, i): Values => Object.fromEntries(columns.map(([name, list]) => [name, list[i]!]))),
+  );
+}
+
+/** The array of each input in an `.npz` file; of a model with one input, the only array, whatever its name. */
+async function columnsOf(path: string, inputs: readonly ValueInfo[]): Promise<Column[]> {
+  const source = await openSource(path);
+  const arrays = await readNpz(source).finally(() => source.close());
+  return inputs.map((v) => {
+    const array =
+      arrays.get(v.name) ?? (inputs.length === 1 && arrays.size === 1 ? [...arrays.values()][0] : undefined);
+    if (!array) throw bad(`${path} has no array ${v.name}; it has ${[...arrays.keys()].join(", ")}`, v.name);
+    return [v.name, pieces(array, v, path)] as const;
+  });
+}
+
 const bad = (message: string, value?: string) =>
   failure("pare/samples", message, {
     hint: "See “Samples” in the README of pare.",
@@ -65,7 +99,11 @@ const bad = (message: string, value?: string) =>
 /** The samples of one file for one input. */
 async function cut(file: string, input: ValueInfo): Promise<ResidentTensor[]> {
   const source = await openSource(file);
-  const array = await readNpy(source).finally(() => source.close());
+  const read = file.endsWith(".npy") ? readNpy : readIdx;
+  return pieces(await read(source).finally(() => source.close()), input, file);
+}
+
+function pieces(array: ResidentTensor, input: ValueInfo, file: string): ResidentTensor[] {
   const { type } = input;
   const whole = converted(array, input, file);
   const wanted = type?.kind === "tensor" ? type.shape : undefined;

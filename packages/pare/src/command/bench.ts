@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 import { firstOf } from "../latency.ts";
 import { samplesFromFiles } from "../sample-files.ts";
 import { syntheticSamples, withMadeUp } from "../synthetic.ts";
-import { type CommonOptions, count, type SampleOptions, withCommon, withSamples } from "./options.ts";
+import { type CommonOptions, count, preprocessingOf, type SampleOptions, withCommon, withSamples } from "./options.ts";
 import { showProgress } from "./progress.ts";
 
 interface Options extends CommonOptions, Omit<SampleOptions, "threads"> {
@@ -35,7 +35,7 @@ async function act(io: Io, path: string, options: Options): Promise<void> {
     const samples =
       options.samples === undefined
         ? syntheticSamples(input.model, { count: 1, ...(options.shape ? { shapes: options.shape } : {}) })
-        : await samplesFromFiles(resolve(io.cwd, options.samples), input.model);
+        : await samplesFromFiles(resolve(io.cwd, options.samples), input.model, preprocessingOf(options));
     const inputs = await firstOf(samples, io.signal);
     const runtime = runtimeOf(input);
     const rows = [];

@@ -19,7 +19,15 @@ import { samplesFromFiles } from "../sample-files.ts";
 import { syntheticSamples, withMadeUp } from "../synthetic.ts";
 import { verdictOf } from "../verdict.ts";
 import { writeDiagnostics } from "./errors.ts";
-import { type CommonOptions, count, number, type SampleOptions, withCommon, withSamples } from "./options.ts";
+import {
+  type CommonOptions,
+  count,
+  number,
+  preprocessingOf,
+  type SampleOptions,
+  withCommon,
+  withSamples,
+} from "./options.ts";
 import { showProgress } from "./progress.ts";
 import { writePage } from "./write-page.ts";
 
@@ -73,7 +81,7 @@ async function act(
     const samples =
       options.samples === undefined
         ? syntheticSamples(a.model, options.shape ? { shapes: options.shape } : {})
-        : await samplesFromFiles(resolve(io.cwd, options.samples), a.model);
+        : await samplesFromFiles(resolve(io.cwd, options.samples), a.model, preprocessingOf(options));
     const subject = (x: typeof a) => ({
       name: x.name,
       model: x.model,

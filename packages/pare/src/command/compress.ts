@@ -17,7 +17,16 @@ import { samplesFromFiles } from "../sample-files.ts";
 import { searchText } from "../search-text.ts";
 import { dryRun, dryRunJson, dryRunText } from "./dry-run.ts";
 import { writeDiagnostics } from "./errors.ts";
-import { type CommonOptions, count, fraction, number, type SampleOptions, withCommon, withSamples } from "./options.ts";
+import {
+  type CommonOptions,
+  count,
+  fraction,
+  number,
+  preprocessingOf,
+  type SampleOptions,
+  withCommon,
+  withSamples,
+} from "./options.ts";
 import { addPassFlags } from "./pass-flags.ts";
 import { showProgress } from "./progress.ts";
 import { writePage } from "./write-page.ts";
@@ -158,7 +167,7 @@ async function settingsOf(
   const { samples: configured, input: _, ...rest } = config;
   const samples =
     options.samples !== undefined
-      ? await samplesFromFiles(resolve(io.cwd, options.samples), input.model)
+      ? await samplesFromFiles(resolve(io.cwd, options.samples), input.model, preprocessingOf(options))
       : typeof configured === "function"
         ? configured(input.model)
         : configured;
