@@ -1,4 +1,5 @@
 import { elementCount } from "@pare/core";
+import { dtypeOf } from "@pare/ops/dtype-codes";
 import { axisOf, type Context, type Lowerings, refuse } from "./context.ts";
 import { widened } from "./elementwise.ts";
 import type { Val } from "./program.ts";
@@ -274,6 +275,16 @@ export const arrange: Lowerings = {
     };
     const dims = shape.slice(at("start", 0), at("end", shape.length));
     c.give(0, c.full("int64", [dims.length], dims));
+  },
+  EyeLike: (c) => {
+    const x = c.in(0);
+    const [rows, columns] = x.shape as [number, number];
+    const k = c.int("k", 0);
+    const ones = Array.from({ length: rows * columns }, (_, i) =>
+      Number((i % columns) - Math.floor(i / columns) === k),
+    );
+    const dtype = c.node.attributes.has("dtype") ? dtypeOf(c.int("dtype", 1)) : x.dtype;
+    c.give(0, c.full(dtype ?? refuse("its element type is unknown"), x.shape, ones));
   },
   Size: (c) => c.give(0, c.full("int64", [], [elementCount(c.in(0).shape)])),
 };

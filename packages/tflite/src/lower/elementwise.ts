@@ -194,6 +194,8 @@ function mod(c: Context): void {
 function pow(c: Context): void {
   const [a, b] = [c.in(0), c.in(1)];
   const exponent = c.numbers(b);
+  for (const v of [a, b])
+    if (v.dtype === "uint64" || v.dtype === "float64") refuse(`LiteRT does not compute it in ${v.dtype}`);
   if (a.dtype === "float32" && b.shape.length <= a.shape.length && exponent?.length === 1) {
     if (exponent[0] === 2) return c.give(0, square(c, a));
     if (exponent[0] === 1) return c.give(0, a);
@@ -227,6 +229,21 @@ function bitShift(c: Context): void {
   const power = c.cast(c.binary("POW", c.scalar(2, "float32"), c.cast(b, "float32")), "int64");
   const product = c.binary("MUL", c.cast(a, "int64"), power);
   c.give(0, c.cast(c.binary("FLOOR_MOD", product, c.scalar(top, "int64")), a.dtype));
+}
+
+/** a & b, of which a + b = (a ^ b) + 2 (a & b), in halves of 16 bits where the sum would not fit; a | b = (a ^ b) + (a & b). */
+function bits(c: Context, which: "and" | "or"): Val {
+  const [a, b] = [widened(c, c.in(0), ["int32"]), widened(c, c.in(1), ["int32"])];
+  const int = (n: number) => c.scalar(n, "int32");
+  const xor = (x: Val, y: Val) => c.binary("BITWISE_XOR", x, y);
+  const common = (x: Val, y: Val) => c.binary("DIV", minus(c, c.binary("ADD", x, y), xor(x, y)), int(2));
+  let and: Val;
+  if (c.in(0).dtype === "int32") {
+    const high = (x: Val) => c.binary("FLOOR_DIV", x, int(65536));
+    const low = (x: Val) => c.binary("FLOOR_MOD", x, int(65536));
+    and = c.binary("ADD", c.binary("MUL", common(high(a), high(b)), int(65536)), common(low(a), low(b)));
+  } else and = common(a, b);
+  return c.cast(which === "and" ? and : c.binary("ADD", xor(a, b), and), c.in(0).dtype);
 }
 
 export const elementwise: Lowerings = {
@@ -266,6 +283,8 @@ export const elementwise: Lowerings = {
   },
   BitwiseXor: (c) =>
     c.give(0, compute(c, "BITWISE_XOR", c.in(0), c.in(1), ["int32", "uint8", "int16", "int8", "uint32"])),
+  BitwiseAnd: (c) => c.give(0, bits(c, "and")),
+  BitwiseOr: (c) => c.give(0, bits(c, "or")),
   BitShift: bitShift,
   Add: binary("ADD"),
   Sub: binary("SUB"),

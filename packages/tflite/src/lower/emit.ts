@@ -63,17 +63,20 @@ export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
       return index;
     }
     const shape = storedShape(placed.value, placed.last);
-    const to =
-      tensors.push({
-        name: nameOf(`${name}/shape`),
-        type: "INT32",
-        shape: [shape.length],
-        has_rank: true,
-        data: int32(shape),
-      }) - 1;
-    const copy =
-      tensors.push({ name: nameOf(name), type: tensorTypeOf(placed.value.dtype)!, shape, has_rank: true }) - 1;
-    operators.push(operator("RESHAPE", [index, to], [copy], { new_shape: shape }));
+    const type = tensorTypeOf(placed.value.dtype)!;
+    const copy = tensors.push({ name: nameOf(name), type, shape, has_rank: true }) - 1;
+    const to = tensors.push(int32(`${name}/shape`, shape)) - 1;
+    if (placed.value.data && shape.length > 0) {
+      // LiteRT computes some operators on constants before it knows where the output of the model is to be, and fails then.
+      const start =
+        tensors.push(
+          int32(
+            `${name}/start`,
+            shape.map(() => 0),
+          ),
+        ) - 1;
+      operators.push(operator("SLICE", [index, start, to], [copy]));
+    } else operators.push(operator("RESHAPE", [index, to], [copy], { new_shape: shape }));
     return copy;
   });
   return {
@@ -108,4 +111,10 @@ const halved = (t: Tensor): Tensor =>
     },
   });
 
-const int32 = (values: readonly number[]) => tensor("int32", [values.length], [...values]);
+const int32 = (name: string, values: readonly number[]): TfliteTensor => ({
+  name,
+  type: "INT32",
+  shape: [values.length],
+  has_rank: true,
+  data: tensor("int32", [values.length], [...values]),
+});

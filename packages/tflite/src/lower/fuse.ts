@@ -1,3 +1,5 @@
+import type { ResidentTensor } from "@pare/core";
+import { numbersOf } from "@pare/ops/numeric";
 import type { Program, Step, Val } from "./program.ts";
 
 /** Activations that an operator before them can compute, by their operator. LiteRT ignores others in silence. */
@@ -41,6 +43,31 @@ export function simplified(program: Program): Program {
     steps[i] = undefined;
   });
   return { ...program, steps: steps.filter((s) => s !== undefined) };
+}
+
+/** Lets products of matrices read their operands transposed where alone they read the transposition. */
+export function withoutTransposedFactors(program: Program): Program {
+  const uses = usesOf(program);
+  const writers = new Map<Val, Step>();
+  for (const s of program.steps) for (const o of s.outputs) writers.set(o.value, s);
+  const steps = program.steps.map((s): Step => {
+    if (s.code !== "BATCH_MATMUL") return s;
+    const options = { ...s.options };
+    const inputs = s.inputs.map((arg, i) => {
+      const before = arg && writers.get(arg.value);
+      const perm = before?.code === "TRANSPOSE" ? before.inputs[1]!.value.data : undefined;
+      if (!before || !perm?.bytes || uses.get(arg.value) !== 1) return arg;
+      const order = numbersOf(perm as ResidentTensor);
+      const rank = order.length;
+      const swaps = order.every((axis, at) => axis === (at === rank - 1 ? rank - 2 : at === rank - 2 ? rank - 1 : at));
+      if (!swaps) return arg;
+      const name = i === 0 ? "adj_x" : "adj_y";
+      options[name] = options[name] !== true;
+      return before.inputs[0];
+    });
+    return { ...s, inputs, options };
+  });
+  return { ...program, steps };
 }
 
 /** How often values are read, by what leads to an output. */

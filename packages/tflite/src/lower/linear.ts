@@ -1,4 +1,5 @@
 import { elementCount, isFloat } from "@pare/core";
+import { integerRange } from "@pare/ops/numeric";
 import { type Context, type Lowerings, refuse } from "./context.ts";
 import { compute, mul, plus, widened } from "./elementwise.ts";
 import type { Val } from "./program.ts";
@@ -153,7 +154,33 @@ function matMulInteger(c: Context): void {
   c.give(0, product(c, shifted(0, 2, true), shifted(1, 3, false)));
 }
 
+/** Codes of the product of what two tensors of codes stand for. */
+function qLinearMatMul(c: Context): void {
+  const scalar = (i: number, side: "row" | "column"): Val => {
+    const v = c.in(i);
+    const count = elementCount(v.shape);
+    if (count === 1) return c.reshape(v, []);
+    if (v.shape.length !== 1) return refuse("its scales have more than one dimension");
+    return c.reshape(v, side === "row" ? [count, 1] : [1, count]);
+  };
+  const codes = (i: number, zero: number, side: "row" | "column") =>
+    c.binary("SUB", c.cast(c.in(i), "int32"), c.cast(scalar(zero, side), "int32"));
+  const sums = c.cast(product(c, codes(0, 2, "row"), codes(3, 5, "column")), "float32");
+  const factor = c.binary("DIV", mul(c, ...scalesOf(c, scalar)), widened(c, scalar(6, "column"), ["float32"]));
+  const shifted = plus(c, c.unary("ROUND", mul(c, sums, factor)), c.cast(scalar(7, "column"), "float32"));
+  const dtype = c.in(7).dtype;
+  const [low, high] = integerRange(dtype)!.map(Number) as [number, number];
+  const held = c.binary("MINIMUM", c.binary("MAXIMUM", shifted, c.scalar(low, shifted)), c.scalar(high, shifted));
+  c.give(0, c.cast(c.cast(held, "int32"), dtype));
+}
+
+const scalesOf = (c: Context, scalar: (i: number, side: "row" | "column") => Val): readonly [Val, Val] => [
+  widened(c, scalar(1, "row"), ["float32"]),
+  widened(c, scalar(4, "column"), ["float32"]),
+];
+
 export const linear: Lowerings = {
+  QLinearMatMul: qLinearMatMul,
   MatMul: (c) => c.give(0, product(c, c.in(0), c.in(1))),
   Gemm: gemm,
   Einsum: einsum,
