@@ -13,11 +13,9 @@ export function inOrder(nodes: readonly Node[]): readonly Node[] {
   const open = new Set<Node>();
   const stack = [...nodes].reverse();
   for (let n = stack.at(-1); n; n = stack.at(-1)) {
-    const missing = sorted.has(n)
-      ? []
-      : readsOf(n)
-          .flatMap((v) => writers.get(v) ?? [])
-          .filter((m) => !sorted.has(m));
+    const missing = readsOf(n)
+      .flatMap((v) => writers.get(v) ?? [])
+      .filter((m) => !sorted.has(m));
     if (missing.length === 0) {
       sorted.add(n);
       stack.pop();
