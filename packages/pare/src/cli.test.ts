@@ -356,6 +356,28 @@ test("int8 is calibrated with the samples that are given, for the target that is
   expect(await pare("compress", "mlp.onnx", "--int8", "--target", "abacus")).toMatchObject({ code: 2 });
 });
 
+test("statistics are kept in a folder that is named, and it is said what was reused", async () => {
+  await writeFile(
+    join(folder, "kept.npy"),
+    npy(
+      [4, 64],
+      Float32Array.from({ length: 256 }, (_, i) => Math.cos(i)),
+    ),
+  );
+  const explained = async (...flags: string[]) => {
+    const common = ["--int8", "--no-latency", "--explain-cache", "--samples", "kept.npy", "-o", "kept.onnx"];
+    const { code, err } = await pare("compress", "mlp.onnx", ...common, ...flags);
+    expect(code).toBe(0);
+    return err.split("\n").filter((line) => line.startsWith("cache: "));
+  };
+  expect(await explained()).toEqual(["cache: none; give a folder with --cache"]);
+  const cache = ["--cache", "cache"];
+  const [first] = await explained(...cache);
+  expect(first).toMatch(/^cache: 0 of \d+ statistics reused; this model and these samples are new$/);
+  expect((await explained(...cache))[0]).toMatch(/^cache: (\d+) of \1 statistics reused; /);
+  expect((await explained(...cache, "--int8.calibration", "mse"))[0]).toMatch(/not asked for before: histogram of/);
+});
+
 test("within a drop as much becomes integers as the metric allows, judged on samples that were kept back", async () => {
   const data = new Float32Array(24 * 64).map((_, i) => Math.sin(i * i));
   await writeFile(join(folder, "many.npy"), npy([24, 64], data));

@@ -8,6 +8,7 @@ import {
   failure,
   type Host,
   type Model,
+  type Observation,
   PareError,
   type Pass,
   type Progress,
@@ -20,6 +21,7 @@ import {
 } from "@pare/core";
 import { openSource } from "@pare/io";
 import { type OnnxWriteOptions, writeOnnx } from "@pare/onnx";
+import { gather, type Reuse } from "@pare/ops/observe";
 import { cosine, type Diagnosis, type Metric } from "@pare/quantize";
 import { type Comparison, compare, fitInputs, gzipSize, nodeCount } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
@@ -76,6 +78,8 @@ export interface CompressOptions extends Pick<Host, "samples" | "labels" | "targ
   readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+  /** Told, whenever statistics are asked for, what of them was in `store` and why the rest was not. */
+  readonly onReuse?: (reuse: Reuse) => void;
 }
 
 export interface CompressResult {
@@ -146,7 +150,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
     ...given(options, "target"),
     ...given(options, "store"),
   };
-  const ran = await runKeeping(passes, input.model, { ...host, ...stop, ...progress });
+  const ran = await runKeeping(passes, input.model, { ...host, ...gathering(options), ...stop, ...progress });
   const { model: passed, report } = ran;
   if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage);
   const search = options.maxDrop === undefined ? undefined : await searched(passed, runtime, options, options.maxDrop);
@@ -254,6 +258,8 @@ function searched(model: Model, runtime: Runtime, options: CompressOptions, maxD
     metric,
     maxDrop,
     runtime,
+    ...given(options, "store"),
+    ...gathering(options),
     ...(signal ? { signal } : {}),
     onProgress: (task, done, total) => onProgress?.({ task, done, total, unit: "steps" }),
   });
@@ -271,6 +277,12 @@ const noting = (model: Model, samples: Samples | undefined): Model =>
         }),
       )
     : model;
+
+/** Gathers statistics and says what was reused. */
+const gathering = ({ onReuse }: CompressOptions) => ({
+  gather: (model: Model, wishes: readonly Observation[], host: Host, signal: AbortSignal) =>
+    gather(model, wishes, host, signal, onReuse),
+});
 
 /** How {@link compress} writes. */
 export const writeOptions = ({ onnx, target }: Pick<CompressOptions, "onnx" | "target">): OnnxWriteOptions => ({

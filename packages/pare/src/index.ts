@@ -25,7 +25,7 @@ export {
   type Values,
 } from "@pare/core";
 export { print } from "@pare/core/print";
-export { folderSink, memorySink, openSource, readIdx, readNpy, readNpz } from "@pare/io";
+export { folderSink, folderStore, memorySink, openSource, readIdx, readNpy, readNpz } from "@pare/io";
 export { openOnnx, ortArm, ortWeb, ortX64, writeOnnx } from "@pare/onnx";
 export { optimize } from "@pare/optimize";
 export { threshold } from "@pare/prune";

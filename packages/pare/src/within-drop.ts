@@ -1,7 +1,7 @@
 import { failure, type Model, type Runtime, type Samples, samplesFrom, type Target, takeSamples } from "@pare/core";
-import { type AutoFixResult, autoFix, type Metric, measureDrop } from "@pare/quantize";
+import { type AutoFixOptions, type AutoFixResult, autoFix, type Metric, measureDrop } from "@pare/quantize";
 
-export interface WithinDropOptions<A> {
+export interface WithinDropOptions<A> extends Pick<AutoFixOptions<A>, "store" | "gather"> {
   readonly target: Target;
   readonly runtime: Runtime;
   readonly samples: Samples;

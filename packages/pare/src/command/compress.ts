@@ -1,6 +1,8 @@
 import { basename, resolve } from "node:path";
 import { failure, type Pass } from "@pare/core";
+import { folderStore } from "@pare/io";
 import { ortArm, ortWeb, ortX64 } from "@pare/onnx";
+import type { Reuse } from "@pare/ops/observe";
 import { cosine, iou, type Metric, top1 } from "@pare/quantize";
 import { formatUnit, measureReport, table, textTable } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
@@ -15,6 +17,7 @@ import { compressSections } from "../page.ts";
 import { flaggedPasses } from "../passes.ts";
 import { samplesFromFiles } from "../sample-files.ts";
 import { searchText } from "../search-text.ts";
+import { cacheText } from "./cache-text.ts";
 import { dryRun, dryRunJson, dryRunText } from "./dry-run.ts";
 import { writeDiagnostics } from "./errors.ts";
 import {
@@ -58,6 +61,8 @@ interface Options extends CommonOptions, SampleOptions {
   readonly opset?: number;
   readonly decodeWeights?: "load" | "run";
   readonly html?: string;
+  readonly cache?: string;
+  readonly explainCache?: boolean;
 }
 
 export function build(command: Command, io: Io, exit: (code: number) => void): void {
@@ -92,6 +97,8 @@ export function build(command: Command, io: Io, exit: (code: number) => void): v
         ...metrics.keys(),
       ]),
     )
+    .option("--cache <folder>", "keep statistics of samples there, and go on where an earlier run ended")
+    .option("--explain-cache", "say what of the cache was reused, and why the rest was not")
     .option("--external-data", "write weights beside the model")
     .addOption(
       new Option(
@@ -144,8 +151,14 @@ async function act(
       if (plan.diagnostics.some((d) => d.code === "pare/coverage")) exit(exitCodes.coverage);
       return;
     }
-    const result = await compress(input.file ?? resolve(io.cwd, path), { ...settings, onProgress: view.onProgress });
+    const reused: Reuse[] = [];
+    const result = await compress(input.file ?? resolve(io.cwd, path), {
+      ...settings,
+      onProgress: view.onProgress,
+      onReuse: (reuse) => reused.push(reuse),
+    });
     view.stop();
+    if (options.explainCache) io.stderr.write(cacheText(reused, settings.store !== undefined));
     try {
       await tell(io, result, options);
     } finally {
@@ -192,6 +205,7 @@ async function settingsOf(
     ...(options.metric === undefined ? {} : { metric: metrics.get(options.metric)! }),
     target: options.target === undefined ? (config.target ?? ortX64) : targets.get(options.target)!,
     ...(output === undefined ? {} : { output }),
+    ...(options.cache === undefined ? {} : { store: folderStore(resolve(io.cwd, options.cache)) }),
     ...(samples ? { samples } : {}),
     ...(threads === undefined ? {} : { threads }),
     ...(shapes ? { shapes } : {}),
