@@ -135,6 +135,14 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "tflite-models",
+    {
+      about:
+        "OCR and image networks as TFLite: difference to ONNX Runtime, size, operators, transpositions, time in LiteRT",
+      load: async () => (await import("./cases/tflite-models.ts")).tfliteModelsBenchmark,
+    },
+  ],
+  [
     "tflite-roundtrip",
     {
       about: "TFLite files of others through reader and writer, both run in LiteRT",
