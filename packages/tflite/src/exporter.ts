@@ -16,7 +16,7 @@ import { fromCore, isTflite } from "./format/from-core.ts";
 import type { TfliteModel } from "./format/model.ts";
 import { arrange, type Remaining } from "./layout/arrange.ts";
 import { emit } from "./lower/emit.ts";
-import { simplified, withoutTransposedFactors } from "./lower/fuse.ts";
+import { flattenedLast, simplified, withoutTransposedFactors } from "./lower/fuse.ts";
 import { programOf } from "./lower/program-of.ts";
 
 export interface TfliteWriteOptions {
@@ -45,7 +45,11 @@ export function lowerToTflite(source: Model, options: TfliteWriteOptions = {}): 
   if (isTflite(source)) return { model: fromCore(source), transposes: [] };
   const { program, sink, problems } = programOf(source, options);
   if (problems.length > 0) throw new PareError(problems);
-  const arranged = arrange(simplified(withoutTransposedFactors(program)), sink, options.nhwc ?? false);
+  const arranged = arrange(
+    simplified(flattenedLast(withoutTransposedFactors(program), sink)),
+    sink,
+    options.nhwc ?? false,
+  );
   const model = emit(arranged, { weights: options.weights ?? "float32" });
   return { model, transposes: arranged.transposes };
 }

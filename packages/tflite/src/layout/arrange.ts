@@ -1,4 +1,5 @@
-import { elementCount, type Node, tensor } from "@pare/core";
+import { elementCount, type Node, type ResidentTensor, tensor } from "@pare/core";
+import { numbersOf } from "@pare/ops/numeric";
 import { transposed } from "../lower/constant.ts";
 import type { Sink } from "../lower/context.ts";
 import {
@@ -48,11 +49,12 @@ const costOf = (v: Val) => (movesNothing(v.shape, lastOrder(v.shape.length)) ? 1
 const isPlanned = (v: Val) => hasOrders(v) && v.data === undefined;
 
 /** Decides for each value in which order it lies and puts transpositions where the two meet. */
-export function arrange(program: Program, sink: Sink, nhwc: boolean): Arranged {
+export function arrange(source: Program, sink: Sink, nhwc: boolean): Arranged {
+  const program = { ...source, steps: source.steps.map(asReading) };
   const alternatives = program.steps.map((s) => reordered(s, sink));
   const operators: number[] = [];
   const numbers = alternatives.map((a, i) => (a ? operators.push(i) - 1 : -1));
-  const given: Side = nhwc ? 1 : 0;
+  const given = (v: Val): Side => (nhwc && v.shape.length >= 4 && hasOrders(v) ? 1 : 0);
   const endOf = (arg: Arg, step: number): End => {
     if (arg.order) return { side: arg.order === "last" ? 1 : 0 };
     // A reduction may give up its order.
@@ -60,7 +62,7 @@ export function arrange(program: Program, sink: Sink, nhwc: boolean): Arranged {
     return alternative ? { operator: numbers[step]! } : { side: 0 };
   };
 
-  const writers = new Map<Val, End>(program.inputs.map((v) => [v, { side: given }]));
+  const writers = new Map<Val, End>(program.inputs.map((v) => [v, { side: given(v) }]));
   const readers = new Map<Val, End[]>();
   const read = (v: Val, end: End) => {
     const known = readers.get(v);
@@ -74,7 +76,7 @@ export function arrange(program: Program, sink: Sink, nhwc: boolean): Arranged {
     });
     for (const arg of s.inputs) if (arg && isPlanned(arg.value)) read(arg.value, endOf(arg, i));
   });
-  for (const { value } of program.outputs) if (isPlanned(value)) read(value, { side: given });
+  for (const { value } of program.outputs) if (isPlanned(value)) read(value, { side: given(value) });
   const values: PlanValue[] = [];
   for (const [v, ends] of readers) values.push({ cost: costOf(v), writer: writers.get(v)!, readers: ends });
   const sides = planLayout({ operators: operators.length, values });
@@ -84,10 +86,12 @@ export function arrange(program: Program, sink: Sink, nhwc: boolean): Arranged {
   const transposes: Remaining[] = [];
   const made = new Map<Val, Placed>();
   const constants = new Map<Val, Val>();
+  /** Values that are the memory of others, read in another order. */
+  const aliases = new Map<Val, Placed>();
   const writtenLast = (v: Val) => isPlanned(v) && sideOf(writers.get(v)!) === 1;
   const place = (v: Val, last: boolean, reader: Node | undefined, who: string): Placed => {
     if (v.data) return { value: last && hasOrders(v) ? turned(v) : v, last: false };
-    if (!hasOrders(v) || writtenLast(v) === last) return { value: v, last: hasOrders(v) && last };
+    if (!hasOrders(v) || writtenLast(v) === last) return aliases.get(v) ?? { value: v, last: hasOrders(v) && last };
     let other = made.get(v);
     if (!other) {
       other = { value: v, last };
@@ -130,7 +134,16 @@ export function arrange(program: Program, sink: Sink, nhwc: boolean): Arranged {
     const isLast = (arg: Arg) => (arg.order ? arg.order === "last" : side === 1);
     const name = `${s.code} of ${s.node.name || s.node.outputs[0]}`;
     const inputs = said.inputs.map((arg) => arg && place(arg.value, isLast(arg), s.node, name));
+    if (s.code === "TRANSPOSE" && s.inputs[0]!.order) {
+      aliases.set(s.outputs[0]!.value, inputs[0]!);
+      return;
+    }
     const outputs = said.outputs.map((arg) => ({ value: arg.value, last: hasOrders(arg.value) && isLast(arg) }));
+    if (s.code === "TRANSPOSE") {
+      const { value } = s.inputs[0]!;
+      const reason = `${name} changes the order of dimensions in another way than to put channels first or last`;
+      transposes.push({ value, reason, elements: elementCount(value.shape) });
+    }
     // A shape that is written out is that of the result as it lies.
     if (side === 1 && (s.code === "BROADCAST_TO" || s.code === "FILL")) {
       inputs[1] = { value: intsOf(sink, storedShape(s.outputs[0]!.value, true)), last: false };
@@ -139,11 +152,32 @@ export function arrange(program: Program, sink: Sink, nhwc: boolean): Arranged {
   });
   const outputs = program.outputs.map(({ name, value }) => ({
     name,
-    placed: place(value, nhwc, undefined, `the output ${name}`),
+    placed: place(value, given(value) === 1, undefined, `the output ${name}`),
   }));
-  const inputs = program.inputs.map((value) => ({ value, last: nhwc && hasOrders(value) }));
+  const inputs = program.inputs.map((value) => ({ value, last: given(value) === 1 }));
   return { steps, inputs, outputs, transposes };
 }
 
 const intsOf = (sink: Sink, values: readonly number[]): Val =>
   sink.fresh([values.length], "int32", tensor("int32", [values.length], [...values]));
+
+/**
+ * A transposition that puts channels last, or back, as what it is: the same memory, read in the other order. Whether anything
+ * moves is then for the plan to say.
+ */
+function asReading(s: Step): Step {
+  const [x, order] = s.inputs;
+  const [y] = s.outputs;
+  if (s.code !== "TRANSPOSE" || !x || !y || !hasOrders(x.value) || isConstant(x.value)) return s;
+  const perm = `${numbersOf(order!.value.data as ResidentTensor)}`;
+  const rank = x.value.shape.length;
+  const ends = (from: "source" | "last", to: "source" | "last"): Step => ({
+    ...s,
+    inputs: [{ value: x.value, order: from }, order],
+    outputs: [{ value: y.value, order: to }],
+  });
+  if (perm === `${lastOrder(rank)}`) return ends("last", "source");
+  return perm === `${sourceOrder(rank)}` ? ends("source", "last") : s;
+}
+
+const isConstant = (v: Val) => v.data !== undefined;

@@ -90,6 +90,15 @@ const gather: Reorder = (s) => {
   return { ...s, options: { ...s.options, axis: placesOf(x.shape.length)[Number(s.options["axis"])]! } };
 };
 
+/** Batch and channels stay; what lies between them is divided in another way. */
+const reshape: Reorder = (s, sink) => {
+  const [x, y] = [s.inputs[0]!.value, s.outputs[0]!.value];
+  if (!hasOrders(x) || !hasOrders(y) || x.shape[0] !== y.shape[0] || x.shape[1] !== y.shape[1]) return undefined;
+  const shape = storedShape(y, true);
+  const to = sink.fresh([shape.length], "int32", tensor("int32", [shape.length], [...shape]));
+  return { ...s, inputs: [s.inputs[0], { value: to }], options: { new_shape: shape } };
+};
+
 const list = (codes: string, reorder: Reorder): [BuiltinOperator, Reorder][] =>
   codes.split(" ").map((code) => [code as BuiltinOperator, reorder]);
 
@@ -111,6 +120,7 @@ const reorders: ReadonlyMap<string, Reorder> = new Map([
   ...list("SPLIT_V", withAxes(2, 0)),
   ...list("REVERSE_V2 CUMSUM", withAxes(1, 0)),
   ...list("CONCATENATION", concat),
+  ...list("RESHAPE", reshape),
   ...list("GATHER", gather),
 ]);
 

@@ -14,7 +14,7 @@ const toShape = (c: Context) => {
   c.give(0, c.reshape(c.in(0), shape));
 };
 
-function reshape(c: Context): void {
+function reshape(c: Context) {
   const x = c.in(0);
   const known = c.numbers(c.maybe(1));
   if (!known) return toShape(c);
@@ -30,14 +30,14 @@ function reshape(c: Context): void {
   );
 }
 
-function flatten(c: Context): void {
+function flatten(c: Context) {
   const x = c.in(0);
   const axis = c.int("axis", 1);
   const at = axis < 0 ? axis + x.shape.length : axis;
   c.give(0, c.reshape(x, [elementCount(x.shape.slice(0, at)), elementCount(x.shape.slice(at))]));
 }
 
-function squeeze(c: Context): void {
+function squeeze(c: Context) {
   const x = c.in(0);
   const axes = c.maybe(1) ? c.constants(1, "axes").map((a) => axisOf(a, x.shape.length)) : undefined;
   c.give(
@@ -49,7 +49,7 @@ function squeeze(c: Context): void {
   );
 }
 
-function unsqueeze(c: Context): void {
+function unsqueeze(c: Context) {
   const x = c.in(0);
   const given = c.constants(1, "axes");
   const rank = x.shape.length + given.length;
@@ -64,7 +64,7 @@ function unsqueeze(c: Context): void {
   );
 }
 
-function slice(c: Context): void {
+function slice(c: Context) {
   const x = c.in(0);
   const rank = x.shape.length;
   const [starts, ends] = [c.constants(1, "starts"), c.constants(2, "ends")];
@@ -93,7 +93,7 @@ function slice(c: Context): void {
   c.give(0, stride.every((s) => s === 1) ? c.slice(v, begin, size) : c.strided(v, begin, size, stride));
 }
 
-function split(c: Context): void {
+function split(c: Context) {
   const x = c.in(0);
   const axis = axisOf(c.int("axis", 0), x.shape.length);
   const dim = x.shape[axis]!;
@@ -118,7 +118,7 @@ function split(c: Context): void {
 /** Gathers the positions of a dimension that stand in `at`. */
 const pick = (c: Context, x: Val, axis: number, at: readonly number[]) => c.gather(x, c.ints(at), axis);
 
-function pad(c: Context): void {
+function pad(c: Context) {
   const x = c.in(0);
   const rank = x.shape.length;
   const given = c.constants(1, "pads");
@@ -165,7 +165,7 @@ function sourceOf(at: number, dim: number, mode: string): number {
   return in0 < dim ? in0 : period - in0;
 }
 
-function depthToSpace(c: Context): void {
+function depthToSpace(c: Context) {
   const x = c.in(0);
   const b = c.int("blocksize", 1);
   const [n, d, h, w] = x.shape as [number, number, number, number];
@@ -186,7 +186,7 @@ function depthToSpace(c: Context): void {
   c.give(0, c.reshape(mixed, [n, depth, h * b, w * b]));
 }
 
-function spaceToDepth(c: Context): void {
+function spaceToDepth(c: Context) {
   const x = c.in(0);
   const b = c.int("blocksize", 1);
   const [n, d, h, w] = x.shape as [number, number, number, number];
@@ -194,7 +194,7 @@ function spaceToDepth(c: Context): void {
   c.give(0, c.add("SPACE_TO_DEPTH", [{ value: x, order: "last" }], result, { block_size: b }));
 }
 
-function trilu(c: Context): void {
+function trilu(c: Context) {
   const x = c.in(0);
   const k = c.maybe(1) ? c.constants(1, "diagonal")[0]! : 0;
   const upper = c.int("upper", 1) === 1;
@@ -206,7 +206,7 @@ function trilu(c: Context): void {
   c.give(0, c.select(c.full("bool", [rows, columns], kept), x, c.scalar(0, x)));
 }
 
-function cumSum(c: Context): void {
+function cumSum(c: Context) {
   const x = c.in(0);
   const axis = axisOf(c.constants(1, "axis")[0]!, x.shape.length);
   const v = widened(c, x, ["float32", "int32", "int64"]);
@@ -215,7 +215,7 @@ function cumSum(c: Context): void {
   c.give(0, c.cast(c.add("CUMSUM", [v, at], { shape: v.shape, dtype: v.dtype }, options), x.dtype));
 }
 
-function reverseSequence(c: Context): void {
+function reverseSequence(c: Context) {
   const x = c.in(0);
   const v = widened(c, x, ["float32", "int32", "int64", "uint8"]);
   const options = { seq_dim: c.int("time_axis", 0), batch_dim: c.int("batch_axis", 1) };

@@ -7,7 +7,7 @@ import { lowerGraph, type Surroundings } from "./program-of.ts";
 const MOST_TURNS = 256;
 
 /** Lowers a node that holds graphs: both branches and a choice, or a body as often as it runs. */
-export function unfold(c: Context, view: GraphView, values: ReadonlyMap<string, Val>, around: Surroundings): void {
+export function unfold(c: Context, view: GraphView, values: ReadonlyMap<string, Val>, around: Surroundings) {
   const { node } = c;
   const body = (name: string, given: readonly Val[]) => inside(node, name, view, values, given, around);
   if (node.op === "If") return choose(c, body);
@@ -37,7 +37,7 @@ function inside(
   return graph.outputs.map((v) => own.get(v.name) ?? refuse(`nothing computes ${v.name}`));
 }
 
-function choose(c: Context, body: Body): void {
+function choose(c: Context, body: Body) {
   const known = c.numbers(c.in(0));
   if (known) {
     body(known[0] ? "then_branch" : "else_branch", []).forEach((v, i) => {
@@ -53,7 +53,7 @@ function choose(c: Context, body: Body): void {
   });
 }
 
-function loop(c: Context, body: Body): void {
+function loop(c: Context, body: Body) {
   const most = c.maybe(0) ? c.numbers(c.in(0))?.[0] : undefined;
   if (most === undefined) refuse("how often it runs is known only when it runs", "Make its trip count a constant.");
   if (most! > MOST_TURNS) refuse(`it runs up to ${most} times; at most ${MOST_TURNS} are written out`);
@@ -95,7 +95,7 @@ const joined = (c: Context, parts: readonly Val[], axis: number): Val =>
     axis,
   );
 
-function scan(c: Context, body: Body): void {
+function scan(c: Context, body: Body) {
   const count = c.int("num_scan_inputs", 0);
   const carried = c.inputs.length - count;
   let state = c.inputs.slice(0, carried).map((_, i) => c.in(i));

@@ -76,7 +76,7 @@ const biasOf = (c: Context, size: number): Val => {
   return given ? widened(c, given, ["float32"]) : c.full("float32", [size], 0);
 };
 
-function conv(c: Context): void {
+function conv(c: Context) {
   const [given, w] = [widened(c, c.in(0), ["float32"]), widened(c, c.in(1), ["float32"])];
   const groups = c.int("group", 1);
   const window = windowOf(c, given, c.intList("kernel_shape") ?? w.shape.slice(2));
@@ -149,7 +149,7 @@ function dilated(c: Context, w: Val, dilations: readonly number[]): Val {
   }, w);
 }
 
-function convTranspose(c: Context): void {
+function convTranspose(c: Context) {
   const given = widened(c, c.in(0), ["float32"]);
   const rank = given.shape.length;
   if (rank < 3 || rank > 5) refuse(`it has ${rank - 2} spatial dimensions; LiteRT has convolutions of 1 to 3`);

@@ -171,7 +171,7 @@ export function castTo(c: Context, x: Val, to: DType): Val {
   return c.cast(x, to);
 }
 
-function prelu(c: Context): void {
+function prelu(c: Context) {
   const [x, slope] = [c.in(0), c.in(1)];
   if (x.dtype !== "float32") {
     const [v, s] = [widened(c, x, arithmetic), widened(c, slope, arithmetic)];
@@ -181,7 +181,7 @@ function prelu(c: Context): void {
   c.give(0, plus(c, un(c, "RELU", x), mul(c, c.binary("MINIMUM", x, num(c, 0)), slope)));
 }
 
-function mod(c: Context): void {
+function mod(c: Context) {
   const [a, b] = [c.in(0), c.in(1)];
   if (c.int("fmod", 0) === 0) return c.give(0, compute(c, "FLOOR_MOD", a, b, arithmetic));
   const [x, y] = [widened(c, a, arithmetic), widened(c, b, arithmetic)];
@@ -191,7 +191,7 @@ function mod(c: Context): void {
   c.give(0, c.cast(c.select(isBelow, c.binary("SUB", c.scalar(0, rest), rest), rest), a.dtype));
 }
 
-function pow(c: Context): void {
+function pow(c: Context) {
   const [a, b] = [c.in(0), c.in(1)];
   const exponent = c.numbers(b);
   for (const v of [a, b])
@@ -218,7 +218,7 @@ function pow(c: Context): void {
   c.give(0, c.cast(c.binary("POW", base, c.cast(b, base.dtype)), a.dtype));
 }
 
-function bitShift(c: Context): void {
+function bitShift(c: Context) {
   const [a, b] = [c.in(0), c.in(1)];
   if (a.dtype === "uint64") refuse("LiteRT has no uint64");
   if (c.text("direction", "LEFT") === "RIGHT") {

@@ -1,6 +1,8 @@
 import type { ResidentTensor } from "@pare/core";
 import { numbersOf } from "@pare/ops/numeric";
-import type { Program, Step, Val } from "./program.ts";
+import { reshaped, transposed } from "./constant.ts";
+import type { Sink } from "./context.ts";
+import { hasOrders, lastOrder, type Program, type Step, type Val } from "./program.ts";
 
 /** Activations that an operator before them can compute, by their operator. LiteRT ignores others in silence. */
 const activations: ReadonlyMap<string, string> = new Map([
@@ -68,6 +70,47 @@ export function withoutTransposedFactors(program: Program): Program {
     return { ...s, inputs, options };
   });
   return { ...program, steps };
+}
+
+/** Operators whose result is in the order of their first input, whichever it is. */
+const passing = new Set(
+  "RELU RELU6 RELU_N1_TO_1 HARD_SWISH LOGISTIC TANH ELU LEAKY_RELU ABS ADD MUL SUB PAD".split(" "),
+);
+
+/**
+ * Lets a flattened value that is made with channels last stay so: the columns of the weights that read it are permuted in the
+ * place of the value.
+ */
+export function flattenedLast(program: Program, sink: Sink): Program {
+  const uses = usesOf(program);
+  const writers = new Map<Val, Step>();
+  for (const s of program.steps) for (const o of s.outputs) writers.set(o.value, s);
+  const isMadeLast = (v: Val): boolean => {
+    for (let at = writers.get(v); at; at = writers.get(at.inputs[0]!.value)) {
+      if (at.outputs[0]!.order) return at.outputs[0]!.order === "last";
+      if (!passing.has(at.code)) return false;
+    }
+    return false;
+  };
+  const flat = new Set<Val>();
+  const steps = program.steps.map((s): Step => {
+    const before = s.code === "FULLY_CONNECTED" ? writers.get(s.inputs[0]!.value) : undefined;
+    const weight = s.inputs[1]?.value.data;
+    if (before?.code !== "RESHAPE" || !weight || uses.get(s.inputs[0]!.value) !== 1) return s;
+    const [x, y] = [before.inputs[0]!.value, before.outputs[0]!.value];
+    const [n, ...inner] = x.shape;
+    if (!hasOrders(x) || x.data || y.shape.length !== 2 || y.shape[0] !== n || !isMadeLast(x)) return s;
+    flat.add(y);
+    const apart = reshaped(weight, [weight.shape[0]!, ...inner]);
+    const turned = reshaped(transposed(apart, lastOrder(x.shape.length)), weight.shape);
+    const columns = sink.fresh(weight.shape, weight.dtype, turned);
+    return { ...s, inputs: [s.inputs[0], { value: columns }, s.inputs[2]] };
+  });
+  const read = (s: Step): Step =>
+    s.code === "RESHAPE" && flat.has(s.outputs[0]!.value)
+      ? { ...s, inputs: [{ value: s.inputs[0]!.value, order: "last" }, s.inputs[1]] }
+      : s;
+  return { ...program, steps: steps.map(read) };
 }
 
 /** How often values are read, by what leads to an output. */

@@ -21,7 +21,7 @@ function fromStart(c: Context, given: Val, size: number): Val {
   return c.select(below, c.binary("ADD", index, c.scalar(size, index)), index);
 }
 
-function gather(c: Context): void {
+function gather(c: Context) {
   const x = c.in(0);
   const axis = axisOf(c.int("axis", 0), x.shape.length);
   c.give(0, c.gather(x, fromStart(c, c.in(1), x.shape[axis]!), axis));
@@ -43,7 +43,7 @@ function elementNumbers(c: Context, x: Val, given: Val, axis: number): Val {
   return c.binary("ADD", scaled, c.full("int32", given.shape, offsets(given.shape, strides, axis)));
 }
 
-function gatherElements(c: Context): void {
+function gatherElements(c: Context) {
   const x = c.in(0);
   const axis = axisOf(c.int("axis", 0), x.shape.length);
   const flat = c.reshape(x, [elementCount(x.shape)]);
@@ -73,7 +73,7 @@ function blockNumbers(c: Context, shape: readonly number[], given: Val, start: n
   return c.reduce("SUM", c.binary("MUL", whole, c.ints(strides)), [rank - 1], false);
 }
 
-function gatherND(c: Context): void {
+function gatherND(c: Context) {
   const [x, indices] = [c.in(0), c.in(1)];
   const batch = c.int("batch_dims", 0);
   const depth = indices.shape.at(-1)!;
@@ -132,7 +132,7 @@ function scattered(c: Context, given: Val, numbers: Val, updates: Val, reduction
 
 const scatterTypes = ["float32", "int32", "int64"] as const;
 
-function scatterElements(c: Context): void {
+function scatterElements(c: Context) {
   const x = c.in(0);
   const axis = axisOf(c.int("axis", 0), x.shape.length);
   const wide = widened(c, x, scatterTypes);
@@ -149,7 +149,7 @@ function scatterElements(c: Context): void {
   c.give(0, c.cast(c.reshape(result, x.shape), x.dtype));
 }
 
-function scatterND(c: Context): void {
+function scatterND(c: Context) {
   const [x, indices] = [c.in(0), c.in(1)];
   const depth = indices.shape.at(-1)!;
   const blocks = elementCount(x.shape.slice(0, depth));
@@ -166,7 +166,7 @@ function scatterND(c: Context): void {
   c.give(0, c.cast(c.reshape(result, x.shape), x.dtype));
 }
 
-function oneHot(c: Context): void {
+function oneHot(c: Context) {
   const [indices, values] = [c.in(0), c.in(2)];
   const [depth] = c.constants(1, "depth") as [number];
   const rank = indices.shape.length + 1;
@@ -183,7 +183,7 @@ function oneHot(c: Context): void {
   c.give(0, c.select(isHot, pick(1), pick(0)));
 }
 
-function maxUnpool(c: Context): void {
+function maxUnpool(c: Context) {
   const [x, indices] = [c.in(0), c.in(1)];
   const shape = c.maybe(2) ? c.constants(2, "output_shape") : (c.inferred(0) ?? refuse("its shape is not known"));
   const count = elementCount(x.shape);

@@ -35,7 +35,7 @@ function integerProduct(c: Context, given: Val, other: Val): Val {
   return c.cast(without(c, c.reduce("SUM", products, [products.shape.length - 2], false), x, y), given.dtype);
 }
 
-function gemm(c: Context): void {
+function gemm(c: Context) {
   const [alpha, beta] = [c.float("alpha", 1), c.float("beta", 1)];
   const [a, b] = [0, 1].map((i) => widened(c, c.in(i), ["float32"])) as [Val, Val];
   const bias = c.maybe(2) && widened(c, c.in(2), ["float32"]);
@@ -67,7 +67,7 @@ function equationOf(text: string, ranks: readonly number[]) {
   return { terms, result: [...Array.from({ length: most }, (_, i) => `.${i}`), ...once] };
 }
 
-function einsum(c: Context): void {
+function einsum(c: Context) {
   const values = c.inputs.map((_, i) => c.in(i));
   const ranks = values.map((v) => v.shape.length);
   const { terms, result } = equationOf(c.text("equation", ""), ranks);
@@ -111,7 +111,7 @@ function diagonals(
   }
 }
 
-function det(c: Context): void {
+function det(c: Context) {
   const x = c.in(0);
   const n = x.shape.at(-1)!;
   if (n > 4) refuse("it is larger than 4 by 4", "Compute it outside of the model.");
@@ -142,7 +142,7 @@ function det(c: Context): void {
   );
 }
 
-function matMulInteger(c: Context): void {
+function matMulInteger(c: Context) {
   const shifted = (i: number, zero: number, byRow: boolean): Val => {
     const v = c.cast(c.in(i), "int32");
     const z = c.maybe(zero);
@@ -155,7 +155,7 @@ function matMulInteger(c: Context): void {
 }
 
 /** Codes of the product of what two tensors of codes stand for. */
-function qLinearMatMul(c: Context): void {
+function qLinearMatMul(c: Context) {
   const scalar = (i: number, side: "row" | "column"): Val => {
     const v = c.in(i);
     const count = elementCount(v.shape);

@@ -9,7 +9,7 @@ const inverseRoot = (c: Context, x: Val, epsilon: number) => c.unary("RSQRT", pl
 const perChannel = (c: Context, v: Val, rank: number) =>
   c.reshape(widened(c, v, float), rank < 2 ? v.shape : [v.shape[0]!, ...Array(rank - 2).fill(1)]);
 
-function batchNormalization(c: Context): void {
+function batchNormalization(c: Context) {
   const x = widened(c, c.in(0), float);
   if (c.int("training_mode", 0) === 1) return trainedBatch(c, x);
   const rank = x.shape.length;
@@ -28,7 +28,7 @@ function batchNormalization(c: Context): void {
   c.give(0, c.cast(scaled, c.in(0).dtype));
 }
 
-function trainedBatch(c: Context, x: Val): void {
+function trainedBatch(c: Context, x: Val) {
   const rank = x.shape.length;
   const axes = x.shape.map((_, i) => i).filter((i) => i !== 1);
   const mean = c.reduce("MEAN", x, axes, true);
@@ -51,7 +51,7 @@ function normalized(c: Context, x: Val, axes: readonly number[], epsilon: number
   return { value: mul(c, centred, inverse), mean, inverse };
 }
 
-function layerNormalization(c: Context): void {
+function layerNormalization(c: Context) {
   const x = widened(c, c.in(0), float);
   const axis = c.int("axis", -1);
   const axes = x.shape.map((_, i) => i).slice(axis < 0 ? axis + x.shape.length : axis);
@@ -63,7 +63,7 @@ function layerNormalization(c: Context): void {
   if (c.wants(2)) c.give(2, inverse);
 }
 
-function lrn(c: Context): void {
+function lrn(c: Context) {
   const x = widened(c, c.in(0), float);
   const size = c.int("size", 1);
   if (x.shape.length !== 4) refuse("its input has no two spatial dimensions");
@@ -100,7 +100,7 @@ const ranges: Readonly<Record<string, readonly [number, number]>> = {
 const within = (c: Context, v: Val, low: number, high: number) =>
   c.binary("MINIMUM", c.binary("MAXIMUM", v, c.scalar(low, v)), c.scalar(high, v));
 
-function quantizeLinear(c: Context): void {
+function quantizeLinear(c: Context) {
   const x = widened(c, c.in(0), ["float32", "int32"]);
   const dtype = c.maybe(2)?.dtype ?? "uint8";
   const [low, high] = ranges[dtype] ?? refuse(`LiteRT does not know codes of ${dtype}`);
@@ -110,7 +110,7 @@ function quantizeLinear(c: Context): void {
   c.give(0, c.cast(c.cast(within(c, start ? plus(c, codes, start) : codes, low, high), "int32"), dtype));
 }
 
-function dequantizeLinear(c: Context): void {
+function dequantizeLinear(c: Context) {
   const x = c.in(0);
   if (c.int("block_size", 0) > 0) refuse("blocks of it have scales of their own");
   const [scale, start] = [1, 2].map((i) => c.maybe(i) && alongAxis(c, c.in(i), x));
@@ -118,7 +118,7 @@ function dequantizeLinear(c: Context): void {
   c.give(0, c.cast(mul(c, start ? minus(c, codes, start) : codes, scale!), c.in(1).dtype));
 }
 
-function dynamicQuantize(c: Context): void {
+function dynamicQuantize(c: Context) {
   const x = c.in(0);
   const all = x.shape.map((_, i) => i);
   const zero = c.scalar(0, "float32");

@@ -32,7 +32,7 @@ function alongEach(c: Context, x: Val, w: Window, combine: (a: Val, b: Val) => V
   }, x);
 }
 
-function maxPool(c: Context): void {
+function maxPool(c: Context) {
   const given = c.in(0);
   const x = isFloat(given.dtype) ? widened(c, given, ["float32"]) : given;
   const w = windowOf(c, x, c.intList("kernel_shape")!);
@@ -97,7 +97,7 @@ function countsOf(x: Val, w: Window, all: boolean): { readonly counts: number[];
   return { counts, shape: [1, 1, ...w.out] };
 }
 
-function averagePool(c: Context): void {
+function averagePool(c: Context) {
   const x = widened(c, c.in(0), ["float32"]);
   const w = windowOf(c, x, c.intList("kernel_shape")!);
   const all = c.int("count_include_pad", 0) === 1;
@@ -121,7 +121,7 @@ function averagePool(c: Context): void {
   c.give(0, c.cast(isEven ? mean : mul(c, mean, c.full("float32", shape, factors)), c.in(0).dtype));
 }
 
-function lpPool(c: Context): void {
+function lpPool(c: Context) {
   const x = widened(c, c.in(0), ["float32"]);
   const w = windowOf(c, x, c.intList("kernel_shape")!);
   const p = c.int("p", 2);

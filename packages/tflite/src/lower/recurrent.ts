@@ -130,7 +130,7 @@ const gate = (c: Context, v: Val, i: number, hidden: number) => c.part(v, v.shap
 const halves = (c: Context, bias: Val | undefined, size: number) =>
   bias ? ([c.part(bias, 0, 0, size), c.part(bias, 0, size, size)] as const) : [undefined, undefined];
 
-function lstm(c: Context): void {
+function lstm(c: Context) {
   if (c.int("input_forget", 0) === 1) refuse("its input and forget gates are coupled");
   unrolled(c, [5, 6], ({ w, r, bias, index }) => {
     const hidden = r.shape[1]!;
@@ -159,7 +159,7 @@ function lstm(c: Context): void {
   });
 }
 
-function gru(c: Context): void {
+function gru(c: Context) {
   const linear = c.int("linear_before_reset", 0) === 1;
   unrolled(c, [5], ({ w, r, bias, index }) => {
     const hidden = r.shape[1]!;
@@ -188,7 +188,7 @@ function gru(c: Context): void {
   });
 }
 
-function rnn(c: Context): void {
+function rnn(c: Context) {
   unrolled(c, [5], ({ w, r, bias, index }) => {
     const f = activationOf(c, index, "Tanh");
     const [wb, rb] = halves(c, bias, r.shape[1]!);

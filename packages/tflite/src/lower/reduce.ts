@@ -108,7 +108,7 @@ const hardmax: Lowering = (c) => {
   c.give(0, c.cast(is, c.in(0).dtype));
 };
 
-function topK(c: Context): void {
+function topK(c: Context) {
   const x = c.in(0);
   const [k] = c.constants(1, "k") as [number];
   const rank = x.shape.length;

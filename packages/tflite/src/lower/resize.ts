@@ -81,7 +81,7 @@ function builtinOf(c: Context, axes: readonly Axis[]) {
   return exact || isHalfUp ? { code: "RESIZE_NEAREST_NEIGHBOR" as const, options } : undefined;
 }
 
-function resize(c: Context): void {
+function resize(c: Context) {
   const given = c.in(0);
   const crops = c.text("coordinate_transformation_mode", "") === "tf_crop_and_resize";
   const x = c.text("mode", "nearest") === "nearest" ? given : widened(c, given, ["float32"]);

@@ -105,7 +105,7 @@ function fieldOf(c: Context, x: Val, base: Val): Field {
   return { rows, sizes, base };
 }
 
-function gridSample(c: Context): void {
+function gridSample(c: Context) {
   const [x, grid] = [c.in(0), c.in(1)].map((v) => widened(c, v, ["float32"])) as [Val, Val];
   const sizes = x.shape.slice(2);
   const isAligned = c.int("align_corners", 0) === 1;
@@ -153,7 +153,7 @@ function gridSample(c: Context): void {
 }
 
 /** Boxes of an image, each divided into bins, of which some points are read. */
-function roiAlign(c: Context): void {
+function roiAlign(c: Context) {
   const [x, rois] = [c.in(0), c.in(1)].map((v) => widened(c, v, ["float32"])) as [Val, Val];
   const ratio = c.int("sampling_ratio", 0);
   if (ratio <= 0) refuse("how many points it reads depends on its boxes", "Give it a sampling_ratio.");

@@ -44,7 +44,7 @@ const prepared = (c: Context, v: Val, axis: number, length: number): Val => {
   );
 };
 
-function dft(c: Context): void {
+function dft(c: Context) {
   const x = widened(c, c.in(0), ["float32"]);
   const rank = x.shape.length;
   const axis = axisOf(c.maybe(2) ? c.constants(2, "axis")[0]! : c.int("axis", -2), rank);
@@ -77,7 +77,7 @@ function dft(c: Context): void {
   );
 }
 
-function stft(c: Context): void {
+function stft(c: Context) {
   const given = widened(c, c.in(0), ["float32"]);
   const [step] = c.constants(1, "frame_step") as [number];
   const window = c.maybe(2) && widened(c, c.in(2), ["float32"]);
@@ -95,7 +95,7 @@ function stft(c: Context): void {
 }
 
 /** Adds blocks [N, C * kernel, L] to the places of an image that they were taken from. */
-function col2im(c: Context): void {
+function col2im(c: Context) {
   const x = widened(c, c.in(0), ["float32", "int32"]);
   const image = c.constants(1, "image shape");
   const kernel = c.constants(2, "block shape");
