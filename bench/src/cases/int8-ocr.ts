@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Model, run, type Samples, samplesFrom, type Values } from "@pare/core";
@@ -10,6 +10,14 @@ import { ort } from "@pare/runtime-ort";
 import { models } from "edge-deploy/models";
 import { decode, dictionary, type Line, recognitionInput, renderLines } from "edge-deploy/ocr";
 import type { Benchmark } from "../benchmark.ts";
+
+/** What ONNX Runtime's static int8 makes of the same lines, see the README of fixtures. */
+const PEER = new URL("../../fixtures/int8-ocr-peer.json", import.meta.url);
+interface Peer {
+  readonly same: number;
+  readonly lines: number;
+  readonly bytes: number;
+}
 
 const samplesOf = (lines: readonly Line[], input: string): Samples =>
   samplesFrom(lines.map((l): Values => ({ [input]: recognitionInput(l.image) })));
@@ -68,6 +76,7 @@ export const int8Ocr: Benchmark = {
         onProgress: (what, done, total) => progress(`${what} (${done} of ${total})`),
       });
       const after = await judge("int8, autoFix", fixed.model);
+      const { onnxruntime: peer } = JSON.parse(await readFile(PEER, "utf8")) as { readonly onnxruntime: Peer };
       const formats = [...fixed.formats.values()];
       const count = (f: string) => formats.filter((x) => x === f).length;
       return {
@@ -79,6 +88,7 @@ export const int8Ocr: Benchmark = {
         },
         cases,
         notes: [
+          `ONNX Runtime's static int8 (1.32, min-max, per channel) reads ${peer.same} of the ${peer.lines} lines as the float model does, in ${peer.bytes} bytes.`,
           `autoFix left ${count("int8")} layers in int8, ${count("int8 weights")} with int8 weights and float32 activations, ${count("int8 block weights")} with int8 weights in blocks, ${count("float16 weights")} with float16 weights.`,
           ...fixed.trials.map(
             (t, i) =>
