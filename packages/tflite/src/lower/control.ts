@@ -75,9 +75,9 @@ function loop(c: Context, body: Body) {
       (stacked[i] ??= []).push(v);
     });
     const known = c.numbers(next);
-    if (known?.[0] === 0 && !going) break;
+    if (scans.length > 0 && (going || !known)) refuse("how long its outputs become is known only when it runs");
+    if (known?.[0] === 0) break;
     if (!known) {
-      if (scans.length > 0) refuse("how long its outputs become is known only when it runs");
       going = going ? c.binary("LOGICAL_AND", c.reshape(going, []), c.reshape(next, [])) : c.reshape(next, []);
     }
   }

@@ -109,6 +109,30 @@ test("gives the same bytes for the same model", async () => {
   expect(verify(network()).every((d) => d.severity !== "error" || d.code === "core/no-opset")).toBe(true);
 });
 
+test("refuses a loop of which nobody knows how many outputs it stacks", () => {
+  const body = graph({
+    inputs: [value("i", "int64", []), value("go", "bool", []), value("v", "float32", [1, 3, 8, 8])],
+    nodes: [node("Identity", ["go"], ["on"]), node("Neg", ["v"], ["next"]), node("Identity", ["next"], ["scan"])],
+    outputs: [{ name: "on" }, { name: "next" }, { name: "scan" }],
+  });
+  const looped = (start: string, weights: Readonly<Record<string, Tensor>>) =>
+    model(
+      graph({
+        nodes: [node("Loop", ["count", start, "image"], ["y", "all"], { body: attr.graph(body) })],
+        inputs: start === "run" ? [image, value("run", "bool", [])] : [image],
+        outputs: [{ name: "y" }, { name: "all" }],
+        weights: new Map(Object.entries({ count: tensor("int64", [], [3]), ...weights })),
+      }),
+    );
+  expect(tfliteExporter.check(looped("run", {}))[0]!.message).toContain("known only when it runs");
+  const fixed = lowerToTflite(looped("yes", { yes: tensor("bool", [], [1]) }));
+  const [main] = fixed.model.graphs;
+  expect(main!.outputs.map((i) => main!.tensors[i]!.shape)).toEqual([
+    [1, 3, 8, 8],
+    [3, 1, 3, 8, 8],
+  ]);
+});
+
 test("throws PareErrors", () => {
   try {
     lowerToTflite(modelOf([node("NonZero", ["image"], ["y"])], {}, ["y"]));
