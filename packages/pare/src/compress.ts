@@ -20,22 +20,25 @@ import {
   type Values,
 } from "@pare/core";
 import { openSource } from "@pare/io";
-import { type OnnxWriteOptions, writeOnnx } from "@pare/onnx";
+import type { OnnxWriteOptions } from "@pare/onnx";
 import { gather, type Reuse } from "@pare/ops/observe";
 import { cosine, type Diagnosis, type Metric } from "@pare/quantize";
 import { type Comparison, compare, fitInputs, gzipSize, nodeCount } from "@pare/report";
+import { litert } from "@pare/runtime-litert";
 import { ort } from "@pare/runtime-ort";
+import { lowerToTflite, type TfliteWriteOptions } from "@pare/tflite";
 import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
 import { diagnosisOf, runKeeping } from "./diagnosis.ts";
 import { isImageSamples } from "./images/images.ts";
 import { type Input, openInput, totalBytes } from "./input.ts";
-import { firstOf, type Latency, latencies } from "./latency.ts";
+import { firstOf, type Latency, latencies, type Timed } from "./latency.ts";
 import { predictBytes } from "./predict.ts";
 import { stage } from "./staging.ts";
 import { suffixOf } from "./suffix.ts";
 import { syntheticSamples, withMadeUp } from "./synthetic.ts";
 import { verdictOf } from "./verdict.ts";
 import { type WithinDrop, withinDrop } from "./within-drop.ts";
+import { fixedShapes, writerOf } from "./write.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: what an answer is, is the metric's own.
 type AnyMetric = Metric<any>;
@@ -75,6 +78,11 @@ export interface CompressOptions extends Pick<Host, "samples" | "labels" | "targ
   readonly gzip?: boolean;
   /** How the file is written. Here `decodeWeights` is `"load"` by default, with which ONNX Runtime runs it as fast as its source. */
   readonly onnx?: OnnxWriteOptions;
+  /**
+   * Writes a TFLite file and verifies it in LiteRT, against the source in `runtime`. Its shapes are fixed: where the model leaves
+   * them open to those of `shapes`, or else those of the first sample. Only outputs are compared.
+   */
+  readonly tflite?: TfliteWriteOptions;
   readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
@@ -157,14 +165,17 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
   const model = noting(search?.model ?? passed, options.samples);
   const diagnosis = verify ? await diagnosisOf(ran, search, { ...options, runtime }) : undefined;
   const diagnostics = [...input.diagnostics, ...report.passes.flatMap((p) => p.diagnostics)];
-  const write = writeOptions(options);
+  const write = writerOf(
+    options.tflite ? { tflite: await fixedShapes(model, options) } : { onnx: writeOptions(options) },
+  );
 
   const staging = output === undefined ? undefined : await stage(output);
   try {
-    const written = staging && (await writeOnnx(model, staging.path, { ...write, ...stop, ...progress }));
+    const written = staging && (await write(model, staging.path, { ...stop, ...progress }));
     if (written) diagnostics.push(...written.diagnostics);
     const after = written ? totalBytes(written.files) : await predictBytes(model, write);
-    const before = input.sources.length > 0 ? totalBytes(input.sources) : await predictBytes(input.model, write);
+    const before =
+      input.sources.length > 0 ? totalBytes(input.sources) : await predictBytes(input.model, writeOptions(options));
     if (after >= before)
       diagnostics.push(
         warning(
@@ -183,7 +194,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
     const b = {
       name: output === undefined ? "result" : basename(output),
       model,
-      runtime,
+      runtime: options.tflite ? litert({ lower: async (m) => lowerToTflite(m, options.tflite).model }) : runtime,
       ...(staging ? { file: staging.path } : {}),
     };
     let comparison: Comparison | undefined;
@@ -194,7 +205,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
       const compared = () =>
         compare(a, b, {
           samples,
-          values: options.values ?? "outputs",
+          values: options.tflite ? "outputs" : (options.values ?? "outputs"),
           ...stop,
           ...progress,
           ...(threads === undefined ? {} : { threads }),
@@ -327,7 +338,7 @@ const isSlower = ({ before, after }: { readonly before: Latency; readonly after:
 
 async function timeBoth(
   runtime: Runtime,
-  [before, after]: readonly [{ model: Model; file?: string }, { model: Model; file?: string }],
+  [before, after]: readonly [Timed, Timed],
   inputs: Values,
   { threads, signal, onProgress, latency }: CompressOptions,
 ): Promise<{ before: Latency; after: Latency }> {

@@ -12,6 +12,8 @@ export interface Latency {
 export interface Timed {
   readonly model: Model;
   readonly file?: string;
+  /** Where it runs, if not where the others do. */
+  readonly runtime?: Runtime;
 }
 
 export interface LatencyOptions {
@@ -25,7 +27,11 @@ export interface LatencyOptions {
 const ROUNDS = 3;
 
 /** Opens what is to be run: the very file where there is one. */
-export const openTimed = (runtime: Runtime, { model, file }: Timed, options: LatencyOptions): Promise<Session> => {
+export const openTimed = (
+  usual: Runtime,
+  { model, file, runtime = usual }: Timed,
+  options: LatencyOptions,
+): Promise<Session> => {
   const prepare = {
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.signal ? { signal: options.signal } : {}),

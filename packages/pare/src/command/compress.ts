@@ -3,6 +3,7 @@ import { failure, type Pass } from "@pare/core";
 import { folderStore } from "@pare/io";
 import { ortArm, ortWeb, ortX64 } from "@pare/onnx";
 import type { Reuse } from "@pare/ops/observe";
+import { optimize } from "@pare/optimize";
 import { cosine, iou, type Metric, top1 } from "@pare/quantize";
 import { formatUnit, measureReport, table, textTable } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
@@ -60,6 +61,8 @@ interface Options extends CommonOptions, SampleOptions {
   readonly externalData?: boolean;
   readonly opset?: number;
   readonly decodeWeights?: "load" | "run";
+  readonly to?: "onnx" | "tflite";
+  readonly tfliteWeights?: "float32" | "float16";
   readonly html?: string;
   readonly cache?: string;
   readonly explainCache?: boolean;
@@ -99,6 +102,18 @@ export function build(command: Command, io: Io, exit: (code: number) => void): v
     )
     .option("--cache <folder>", "keep statistics of samples there, and go on where an earlier run ended")
     .option("--explain-cache", "say what of the cache was reused, and why the rest was not")
+    .addOption(
+      new Option(
+        "--to <format>",
+        "format of the result (default: by the name of the output; onnx). tflite is verified in LiteRT",
+      ).choices(["onnx", "tflite"]),
+    )
+    .addOption(
+      new Option("--tflite-weights <type>", "element type of stored weights in TFLite (default float32)").choices([
+        "float32",
+        "float16",
+      ]),
+    )
     .option("--external-data", "write weights beside the model")
     .addOption(
       new Option(
@@ -127,7 +142,10 @@ async function act(
 ): Promise<void> {
   const config: PareConfig =
     (flagged.length > 0 && !options.config ? undefined : await loadConfig(io.cwd, options.config)) ?? {};
-  const passes = flagged.length > 0 ? flagged : (config.passes ?? []);
+  const isTflite = options.to === undefined ? /\.tflite$/i.test(options.output ?? "") : options.to === "tflite";
+  const asked = flagged.length > 0 ? flagged : (config.passes ?? []);
+  // A change of format is worth something without any pass; what folds is folded before.
+  const passes = isTflite && asked.length === 0 ? [optimize()] : asked;
   const path = given ?? config.input;
   if (path === undefined)
     throw failure("pare/usage", "no model is given", { hint: "pare compress model.onnx --int8-weights" });
@@ -138,7 +156,7 @@ async function act(
   const view = await showProgress(io, options.quiet);
   const input = await openInput(resolve(io.cwd, path), io.signal);
   try {
-    const settings = await settingsOf(io, input, options, config, passes);
+    const settings = await settingsOf(io, input, { ...options, to: isTflite ? "tflite" : "onnx" }, config, passes);
     if (options.dryRun) {
       if (settings.maxDrop !== undefined)
         throw failure("pare/usage", "a dry run runs no model, so it cannot search within a drop", {
@@ -197,7 +215,7 @@ async function settingsOf(
     ? resolve(io.cwd, wanted)
     : input.file && suffix
       ? suffixed(input.file, passes)
-      : input.file?.replace(/(\.onnx)?$/i, "_small.onnx");
+      : input.file?.replace(/(\.onnx)?$/i, options.to === "tflite" ? ".tflite" : "_small.onnx");
   return {
     ...rest,
     passes,
@@ -218,6 +236,9 @@ async function settingsOf(
       ...(options.opset === undefined ? {} : { opset: options.opset }),
       ...(options.decodeWeights === undefined ? {} : { decodeWeights: options.decodeWeights }),
     },
+    ...(options.to === "tflite"
+      ? { tflite: { ...config.tflite, ...(options.tfliteWeights ? { weights: options.tfliteWeights } : {}) } }
+      : {}),
     verify: options.verify && (config.verify ?? true),
     latency: options.latency && (config.latency ?? true),
     ...(options.html ? { values: "all" as const, distributions: DISTRIBUTIONS } : {}),

@@ -5,6 +5,7 @@ import { type Coverage, coverageOf, coverageProblems } from "../coverage.ts";
 import { type Input, totalBytes } from "../input.ts";
 import { predictBytes } from "../predict.ts";
 import { run } from "../run.ts";
+import { fixedShapes, writerOf } from "../write.ts";
 
 /** What a compression would do. */
 export interface DryRun {
@@ -18,11 +19,14 @@ export interface DryRun {
 
 /** Runs the passes, which read weights only where they must, and lays the result out without writing it. */
 export async function dryRun(input: Input, options: CompressOptions): Promise<DryRun> {
-  const { passes, onnx: _, minCoverage, ...host } = options;
+  const { passes, onnx: _, tflite: __, minCoverage, ...host } = options;
   const { model, report } = await run(passes, input.model, host);
+  const write = writerOf(
+    options.tflite ? { tflite: await fixedShapes(model, options) } : { onnx: writeOptions(options) },
+  );
   return {
     ...(options.output === undefined ? {} : { output: options.output }),
-    bytes: { before: totalBytes(input.sources), after: await predictBytes(model, writeOptions(options)) },
+    bytes: { before: totalBytes(input.sources), after: await predictBytes(model, write) },
     report,
     coverage: coverageOf(report, minCoverage),
     diff: diffGraphs(input.model, model),

@@ -1,0 +1,73 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { attr, graph, model, node, samplesFrom, tensor, value } from "@pare/core";
+import { openTflite } from "@pare/tflite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { compress } from "./compress.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "pare-tflite-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** A convolution over an image whose batch and size are open, and a ReLU. */
+const network = (op = "Relu") =>
+  model(
+    graph({
+      inputs: [value("image", "float32", ["N", 2, "H", "W"])],
+      weights: new Map([
+        [
+          "w",
+          tensor(
+            "float32",
+            [3, 2, 3, 3],
+            Array.from({ length: 54 }, (_, i) => Math.sin(i)),
+          ),
+        ],
+      ]),
+      nodes: [
+        node("Conv", ["image", "w"], ["c"], { pads: attr.ints([1, 1, 1, 1]), strides: attr.ints([2, 2]) }),
+        node(op, ["c"], ["y"]),
+      ],
+      outputs: [value("y", "float32")],
+    }),
+  );
+const image = tensor(
+  "float32",
+  [1, 2, 6, 8],
+  Array.from({ length: 96 }, (_, i) => Math.cos(i)),
+);
+
+test("writes TFLite of the shapes of the samples, verified in LiteRT against the source", async () => {
+  const output = join(folder, "network.tflite");
+  const result = await compress(network(), {
+    passes: [],
+    output,
+    tflite: {},
+    samples: samplesFrom([{ image }]),
+    latency: { budgetMs: 10 },
+  });
+  expect(result.comparison!.outputs[0]).toMatchObject({ name: "y", dtypes: ["float32", "float32"] });
+  expect(result.comparison!.outputs[0]!.maxAbsError).toBeLessThan(1e-5);
+  expect(result.latency!.after.medianMs).toBeGreaterThan(0);
+  await result.close();
+  const written = await openTflite(output);
+  expect(written.model.graph.inputs[0]).toMatchObject({ name: "image", type: { shape: [1, 2, 6, 8] } });
+  await written.close();
+});
+
+test("says which shape is missing", async () => {
+  await expect(compress(network(), { passes: [], output: join(folder, "x.tflite"), tflite: {} })).rejects.toThrow(
+    /pare\/shapes.*image/s,
+  );
+});
+
+test("leaves no file where something cannot be said in TFLite", async () => {
+  const output = join(folder, "refused.tflite");
+  const options = { passes: [], output, tflite: {}, samples: samplesFrom([{ image }]) };
+  await expect(compress(network("NonZero"), options)).rejects.toThrow(/tflite\/refused/);
+  expect(existsSync(output)).toBe(false);
+});
