@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { type Diagnostic, type Pass, samplesFrom } from "@pare/core";
 import { foldConstants, optimize } from "@pare/optimize";
-import { fixedPoint, float16, int8Weights } from "@pare/quantize";
+import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights } from "@pare/quantize";
 import { type Comparison, type MeasuredPass, measureReport, nodeCount } from "@pare/report";
 import { ort } from "@pare/runtime-ort";
-import { compress } from "pare";
+import { compress, ortX64 } from "pare";
 import type { Answer, Job } from "./jobs.ts";
 
 /** A way to make a model smaller. */
@@ -14,6 +14,11 @@ export interface Version {
   readonly passes: () => readonly Pass[];
   /** Whether inner values are compared as well, to show where in the graph the error arises. */
   readonly inner?: boolean;
+  /** Computes in integers, by the job's calibration samples: it is left out for jobs that have none. */
+  readonly calibrated?: {
+    /** Percentage points that the job's metric may fall by; without it the passes have to do. */
+    readonly maxDrop?: number;
+  };
   /** Left out of the short run. */
   readonly extra?: boolean;
 }
@@ -34,7 +39,18 @@ export const versions: readonly Version[] = [
     passes: () => [foldConstants(), fixedPoint({ bits: 10 }), optimize()],
   },
   { name: "int8 weights", suffix: "_int8", passes: () => [optimize(), int8Weights()], inner: true },
+  {
+    name: "int8",
+    suffix: "_static8",
+    passes: () => [optimize(), equalize(), biasCorrection(), int8()],
+    calibrated: {},
+  },
+  { name: "int8, autoFix", suffix: "_fixed8", passes: () => [optimize()], calibrated: { maxDrop: 5 }, extra: true },
 ];
+
+/** The versions that are made of a job's model. */
+export const versionsFor = (job: Job, full: boolean): readonly Version[] =>
+  versions.filter((v) => (full || !v.extra) && (!v.calibrated || job.calibration));
 
 /** One version of one model, measured against its source. */
 export interface Outcome {
@@ -83,6 +99,10 @@ export async function deploy(
     passes: version.passes(),
     output: file,
     samples: samplesFrom(job.samples),
+    ...(version.calibrated && job.calibration
+      ? { target: ortX64, ...version.calibrated, ...job.calibration, samples: samplesFrom(job.calibration.samples) }
+      : {}),
+    verifySamples: job.samples.length,
     values: version.inner ? "all" : "outputs",
     latency: { budgetMs: 600 },
     gzip: false,
@@ -98,6 +118,7 @@ export async function deploy(
     const { passes: all } = result.report;
     const ofWeights = all.filter((p) => p.pass !== "optimize" && p.pass !== "fold-constants");
     const counted = ofWeights.length > 0 ? ofWeights : all;
+    const formats = [...(result.search?.formats.values() ?? [])];
     return {
       job,
       version,
@@ -110,8 +131,12 @@ export async function deploy(
       agreement: answers.reduce((sum, a, i) => sum + source[i]!.agreement(a), 0) / answers.length,
       msBefore: result.latency!.before.medianMs,
       msAfter: result.latency!.after.medianMs,
-      covered: counted.reduce((sum, p) => sum + p.done.length, 0),
-      candidates: counted.reduce((sum, p) => sum + p.done.length + p.skipped.length, 0),
+      covered: result.search
+        ? formats.filter((f) => f === "int8").length
+        : counted.reduce((sum, p) => sum + p.done.length, 0),
+      candidates: result.search
+        ? formats.length
+        : counted.reduce((sum, p) => sum + p.done.length + p.skipped.length, 0),
       answers,
       comparison: result.comparison!,
       passes,

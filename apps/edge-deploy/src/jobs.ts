@@ -1,4 +1,5 @@
 import type { ResidentTensor, Session, Values } from "@pare/core";
+import type { Metric } from "@pare/quantize";
 import { models } from "./models.ts";
 import {
   boxesOf,
@@ -48,11 +49,15 @@ export interface Job {
   /** How a session for the answers is to be prepared. */
   readonly state?: { readonly state: Readonly<Record<string, string>>; readonly initialState: Values };
   answers(session: Session, signal?: AbortSignal): Promise<Answer[]>;
+  /** Inputs that are not among the job's, to quantize by, and how answers to them are judged. */
+  readonly calibration?: { readonly samples: readonly Values[]; readonly metric: Metric<string> };
   /** Pictures of the inputs, in the order of the answers. */
   readonly images?: readonly Image[];
 }
 
 const SEED = 2024;
+/** Lines that the recogniser is calibrated on are of another seed. */
+const CALIBRATION = { seed: 2025, count: 32 };
 /** Longest side of a page as the detector sees it. */
 const PAGE_PIXELS = 416;
 
@@ -114,6 +119,10 @@ function recognition(lines: readonly Line[]): Job {
     file: models.recognition(),
     samples: inputs.slice(0, 4).map((x) => ({ x })),
     images: lines.map((l) => l.image),
+    calibration: {
+      samples: renderLines(CALIBRATION).map((l) => ({ x: recognitionInput(l.image) })),
+      metric: { name: "lines read alike", answer: (outputs) => decode(Object.values(outputs)[0]!, characters) },
+    },
     async answers(session, signal) {
       const list: Answer[] = [];
       for (const input of inputs) list.push(sameText(decode(await one(session, input, signal), characters)));

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { formatDiagnostic, isPareError } from "@pare/core";
 import { writeFileAtomic } from "@pare/io";
 import { textTable } from "@pare/report";
-import { answersOf, deploy, type Outcome, versions } from "./deploy.ts";
+import { answersOf, deploy, type Outcome, versionsFor } from "./deploy.ts";
 import { type Answer, type Job, makeJobs } from "./jobs.ts";
 import { pageOf, rowOf, summary } from "./page.ts";
 
@@ -43,7 +43,7 @@ async function main(): Promise<number> {
     say(`${job.name}: source`);
     const answers = await answersOf(job, job.file, signal);
     sources.set(job, answers);
-    for (const version of values.full ? versions : versions.filter((v) => !v.extra)) {
+    for (const version of versionsFor(job, values.full)) {
       say(`${job.name}: ${version.name}`);
       outcomes.push(await deploy(job, version, answers, values.out, signal));
     }
