@@ -143,6 +143,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "tflite-cost",
+    {
+      about: "time and memory of conversion to TFLite: the OCR detector, and a model of 100 MB",
+      load: async () => (await import("./cases/tflite-cost.ts")).tfliteCostBenchmark,
+    },
+  ],
+  [
     "tflite-roundtrip",
     {
       about: "TFLite files of others through reader and writer, both run in LiteRT",
