@@ -30,7 +30,7 @@ async function rounded(model: Model): Promise<Model> {
   return { ...model, graph: { ...model.graph, weights } };
 }
 
-/** A value of three and more dimensions with its channels last. */
+/** A value of four and more dimensions with its channels last. */
 function channelsLast(t: ResidentTensor): ResidentTensor {
   const [n, c, ...rest] = t.shape as [number, number, ...number[]];
   if (rest.length === 0) return t;

@@ -22,7 +22,7 @@ import { programOf } from "./lower/program-of.ts";
 export interface TfliteWriteOptions {
   /** Shapes of inputs that the model leaves open: shapes of a TFLite file are fixed. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
-  /** Whether inputs and outputs of three and more dimensions have their channels last. Default: as in the source. */
+  /** Whether inputs and outputs of four and more dimensions have their channels last. Default: as in the source. */
   readonly nhwc?: boolean;
   /** Element type in which weights are stored; what is computed stays float32. Default `float32`. */
   readonly weights?: "float32" | "float16";
