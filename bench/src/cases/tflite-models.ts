@@ -33,7 +33,7 @@ async function rounded(model: Model): Promise<Model> {
 /** A value of four and more dimensions with its channels last. */
 function channelsLast(t: ResidentTensor): ResidentTensor {
   const [n, c, ...rest] = t.shape as [number, number, ...number[]];
-  if (rest.length === 0) return t;
+  if (rest.length < 2) return t;
   const places = elementCount(rest);
   const from = numbersOf(t);
   const to = new Float32Array(from.length);
