@@ -1,9 +1,11 @@
 import { join } from "node:path";
-import { type Diagnostic, type Pass, samplesFrom } from "@pare/core";
+import { type Diagnostic, type Model, type Pass, samplesFrom, type Values } from "@pare/core";
 import { foldConstants, optimize } from "@pare/optimize";
 import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights } from "@pare/quantize";
 import { type Comparison, type MeasuredPass, measureReport, nodeCount } from "@pare/report";
+import { litert } from "@pare/runtime-litert";
 import { ort } from "@pare/runtime-ort";
+import { lowerToTflite, type TfliteWriteOptions } from "@pare/tflite";
 import { compress, ortX64 } from "pare";
 import type { Answer, Job } from "./jobs.ts";
 
@@ -21,6 +23,8 @@ export interface Version {
   };
   /** Left out of the short run. */
   readonly extra?: boolean;
+  /** A TFLite file, run in LiteRT: of the jobs on pictures. */
+  readonly tflite?: TfliteWriteOptions;
 }
 
 export const versions: readonly Version[] = [
@@ -45,12 +49,20 @@ export const versions: readonly Version[] = [
     passes: () => [optimize(), equalize(), biasCorrection(), int8()],
     calibrated: {},
   },
+  { name: "TFLite", suffix: "", passes: () => [optimize()], tflite: {} },
+  {
+    name: "TFLite, float16 weights",
+    suffix: "_w16",
+    passes: () => [optimize()],
+    tflite: { weights: "float16" },
+    extra: true,
+  },
   { name: "int8, autoFix", suffix: "_fixed8", passes: () => [optimize()], calibrated: { maxDrop: 5 }, extra: true },
 ];
 
 /** The versions that are made of a job's model. */
 export const versionsFor = (job: Job, full: boolean): readonly Version[] =>
-  versions.filter((v) => (full || !v.extra) && (!v.calibrated || job.calibration));
+  versions.filter((v) => (full || !v.extra) && (!v.calibrated || job.calibration) && (!v.tflite || job.images));
 
 /** One version of one model, measured against its source. */
 export interface Outcome {
@@ -86,6 +98,31 @@ export async function answersOf(job: Job, file: string, signal?: AbortSignal): P
   }
 }
 
+/** The answers of a model as TFLite in LiteRT, lowered anew for each size of picture. */
+async function answersInLitert(
+  job: Job,
+  model: Model,
+  options: TfliteWriteOptions,
+  signal?: AbortSignal,
+): Promise<Answer[]> {
+  const runtime = litert({ lower: async (m) => lowerToTflite(m, options).model });
+  const session = await runtime.prepare(model, signal ? { signal } : {});
+  try {
+    return await job.answers(session, signal);
+  } finally {
+    await session.close();
+  }
+}
+
+/** The samples whose shapes are those of the first. */
+const alike = (samples: readonly Values[]): readonly Values[] => {
+  const shapeOf = (v: Values) =>
+    Object.values(v)
+      .map((t) => `[${t.shape}]`)
+      .join();
+  return samples.filter((v) => shapeOf(v) === shapeOf(samples[0]!));
+};
+
 /** Makes a version, writes it into `folder`, and measures numbers, answers and time against the source. */
 export async function deploy(
   job: Job,
@@ -94,15 +131,21 @@ export async function deploy(
   folder: string,
   signal?: AbortSignal,
 ): Promise<Outcome> {
-  const file = join(folder, `${job.name.toLowerCase().replaceAll(" ", "-")}${version.suffix}.onnx`);
+  const file = join(
+    folder,
+    `${job.name.toLowerCase().replaceAll(" ", "-")}${version.suffix}.${version.tflite ? "tflite" : "onnx"}`,
+  );
+  // Shapes of a TFLite file are fixed, to those of the first sample.
+  const samples = version.tflite ? alike(job.samples) : job.samples;
   const result = await compress(job.file, {
     passes: version.passes(),
     output: file,
-    samples: samplesFrom(job.samples),
+    samples: samplesFrom(samples),
+    ...(version.tflite ? { tflite: version.tflite } : {}),
     ...(version.calibrated && job.calibration
       ? { target: ortX64, ...version.calibrated, ...job.calibration, samples: samplesFrom(job.calibration.samples) }
       : {}),
-    verifySamples: job.samples.length,
+    verifySamples: samples.length,
     values: version.inner ? "all" : "outputs",
     latency: { budgetMs: 600 },
     gzip: false,
@@ -112,7 +155,9 @@ export async function deploy(
     ...(signal ? { signal } : {}),
   });
   try {
-    const answers = await answersOf(job, file, signal);
+    const answers = await (version.tflite
+      ? answersInLitert(job, result.model, version.tflite, signal)
+      : answersOf(job, file, signal));
     const passes = await measureReport(result.report);
     // What was optimized is seen by the nodes; the coverage is that of the weights.
     const { passes: all } = result.report;
