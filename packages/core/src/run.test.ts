@@ -114,7 +114,7 @@ describe("a run that cannot be", () => {
     const reason = new Error("enough");
     await expect(run(scale(), m, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     const controller = new AbortController();
-    const aborting = pass("aborting", (model) => {
+    const aborting = pass("aborting", () => {
       controller.abort(reason);
       throw new Error("something else, because of it");
     });

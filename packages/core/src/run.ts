@@ -3,7 +3,6 @@ import { labelOf, type Model } from "./model.ts";
 import {
   type Facts,
   type Host,
-  type Need,
   type Observation,
   PASS_API_VERSION,
   type Pass,

@@ -99,7 +99,7 @@ const SENSITIVITY_SAMPLES = 8;
  * alone. Then, by bisection with each trial measured on the guide: do the weights fit in int8 without integer activations?
  * If not, those that harm most for their bytes get finer scales or become float16, as few as suffice. What was raised is then given back
  * layer by layer where that suffices. Last, the fewest layers are looked for that must compute in float32, in the order of the
- * harm they do, and given back one by one. A drop counts as much as it may be on other samples, with 95 % confidence.
+ * harm they do: trying them one by one would pick what happens to suit the guide. A drop counts as much as it may be on other samples, with 95 % confidence.
  * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, and what passes and the runtime throw
  */
 export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Promise<AutoFixResult> {
@@ -212,16 +212,6 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     }
     const { weights } = result;
     if (result.accepted) result = await least(byHarm.length, (n) => attempt(weights, byHarm.slice(0, n)), result);
-    // Of the layers that compute in float32 now, the last must; the others are asked one by one, the least harmful first.
-    for (const layer of result.floats.slice(0, -1).toReversed()) {
-      if (!result.accepted || trials.length >= budget) break;
-      if (weights.has(layer.layer)) continue;
-      const tried = await attempt(
-        weights,
-        result.floats.filter((l) => l !== layer),
-      );
-      if (tried.accepted) result = tried;
-    }
   }
   return {
     model: result.model,
