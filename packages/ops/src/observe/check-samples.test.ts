@@ -38,3 +38,14 @@ test.each([
 test("constant samples that differ are not constant, one that stands alone among others is not either", async () => {
   expect(await read({ image: image(3, 3), length }, { image: image(4, 4), length })).toBe(2);
 });
+
+test("a state that starts at zero passes beside what varies, and is refused alone", async () => {
+  const { graph: g } = model;
+  const stateful = { ...model, graph: { ...g, inputs: [...g.inputs, value("state", "float32", [2])] } };
+  const all = async (sample: Record<string, ResidentTensor>) => {
+    for await (const _ of checkedSamples(samplesFrom([sample]), stateful).open());
+  };
+  const state = tensor("float32", [2], [0, 0]);
+  await all({ image: image(1, 2), length, state });
+  await expect(all({ image: image(0, 0), length, state })).rejects.toThrow("image: it is 0 everywhere");
+});

@@ -13,7 +13,7 @@ import { numbersOf } from "../numeric.ts";
 /**
  * Samples of a model that are looked at as they pass: a sample that lacks an input or has one of another name, type or
  * shape, that holds nothing, or numbers that are not finite is refused, and so is, once all have passed, an input that was
- * the same number everywhere: a range found on it would be wrong.
+ * the same number everywhere: a range found on it would be wrong. Zeros are let in beside an input that varies: states.
  * @throws PareError `ops/sample` that names the input, from the iteration
  */
 export const checkedSamples = (samples: Samples, model: Model): Samples => ({
@@ -37,8 +37,10 @@ export const checkedSamples = (samples: Samples, model: Model): Samples => ({
       yield sample;
       index++;
     }
+    // A state starts at zero in every sample, beside an input that it comes from.
+    const varies = [...only.values()].some(Number.isNaN);
     for (const [name, value] of only)
-      if (!Number.isNaN(value))
+      if (!Number.isNaN(value) && !(varies && value === 0))
         throw bad(name, `it is ${value} everywhere in all ${index} samples, so nothing can be learned of it`);
   },
 });
