@@ -1,9 +1,9 @@
 /** The process that ONNX Runtime runs in. */
-import { pathToFileURL } from "node:url";
 import { failure } from "@pare/core";
 import { type Answer, serve } from "@pare/io/process";
 import type { Engine, EngineOptions, MeasureRequest, RunRequest, WireTensor } from "./engine.ts";
-import { localEngine, namespaceOf } from "./local.ts";
+import { importEngine } from "./import-engine.ts";
+import { localEngine } from "./local.ts";
 
 export type Request =
   | { readonly do: "load"; readonly module: string }
@@ -22,7 +22,7 @@ let engine: Engine | undefined;
 
 async function answer(request: Request, parts: readonly Uint8Array[]): Promise<Answer> {
   if (request.do === "load") {
-    engine = localEngine(namespaceOf((await import(pathToFileURL(request.module).href)) as object));
+    engine = localEngine(await importEngine(request.module));
     return { ok: null };
   }
   if (!engine) throw failure("ort/failed", "the engine was not loaded");

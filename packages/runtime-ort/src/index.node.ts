@@ -1,10 +1,10 @@
 /** The build for Node: onnxruntime-node, in a process of its own; and onnxruntime-web. */
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { failure, type Model, type PrepareOptions } from "@pare/core";
 import { temporaryFolder } from "@pare/io";
 import { resolveModule, versionAbove } from "@pare/io/process";
 import { openOnnx } from "@pare/onnx";
+import { importEngine } from "./import-engine.ts";
 import { isolatedEngine } from "./isolated.ts";
 import { localEngine, namespaceOf, type OrtModule } from "./local.ts";
 import type { OrtFileRuntime, OrtOptions, OrtRuntime, OrtSession } from "./options.ts";
@@ -34,7 +34,7 @@ export function ort(options: OrtOptions = {}): OrtRuntime | OrtFileRuntime {
     if (typeof module === "object") return namespaceOf(module);
     const path = resolveEngine(name);
     try {
-      return namespaceOf((await import(pathToFileURL(path).href)) as object);
+      return await importEngine(path);
     } catch (cause) {
       throw noEngine(name, cause);
     }
