@@ -5,7 +5,6 @@ import {
   dataOf,
   type GraphView,
   intAttribute,
-  lazyTensor,
   type Node,
   node,
   operatorOf,
@@ -16,6 +15,7 @@ import {
   type Tensor,
 } from "@pare/core";
 import { codeOf } from "@pare/ops/dtype-codes";
+import { reshaped } from "@pare/ops/weights";
 import { isPlainGemm } from "./gemm.ts";
 
 /** Codes that a value is decoded from: of an activation found at run time, or a constant's. */
@@ -72,15 +72,6 @@ function scaled(
   ];
   return bias === undefined ? nodes : [...nodes, node("Add", [whole, bias], [output])];
 }
-
-/** The same elements in another shape. */
-const reshaped = (t: Tensor, shape: readonly number[]): Tensor =>
-  lazyTensor({
-    dtype: t.dtype,
-    shape,
-    key: t.key && `${t.key}|shape@1:${shape}`,
-    read: (range, signal) => t.read(range, signal),
-  });
 
 /** MatMul and Gemm of an activation whose range is found at run time become MatMulInteger. */
 export const fuseDynamicMatMul: Rule = {

@@ -1,6 +1,7 @@
 export { outputDTypes } from "./infer/dtype.ts";
 export { checkNode, type TypeOf } from "./schema/check.ts";
 export { LOWEST_OPSET, lowestOpset, lowestVersion, type TypesOf, typesIn, withConstants } from "./schema/lowest.ts";
+export { randomOperators } from "./schema/random.ts";
 export {
   type AttributeSchema,
   type OperatorSchema,

@@ -1,7 +1,10 @@
 import {
+  type DType,
+  type GraphView,
   intAttribute,
   intsAttribute,
   isFloat,
+  lazyTensor,
   type Model,
   type Node,
   type Tensor,
@@ -10,6 +13,16 @@ import {
   type Weight,
   weightsOf,
 } from "@pare/core";
+
+/** Whether a graph is the body of a function or stands in one: such bodies hold no weights. */
+export const inFunction = (view: GraphView): boolean => (view.parent ? inFunction(view.parent) : view.path !== "");
+
+/** The same elements in another shape of as many. */
+export function reshaped<D extends DType>(t: Tensor<D>, shape: readonly number[]): Tensor<D> {
+  const { dtype, byteLength, key, bytes } = t;
+  const read: Tensor["read"] = (range, signal) => t.read(range, signal);
+  return { ...lazyTensor({ dtype, shape, byteLength, key, read }), ...(bytes && { bytes }) };
+}
 
 /**
  * Inputs at which operators take weights: matrices, filters and tables that are learned, large and worth compressing.

@@ -8,17 +8,10 @@ import {
   PASS_API_VERSION,
   subgraphsOf,
 } from "@pare/core";
+import { randomOperators } from "@pare/ops/schema";
 
-/** Operators that give another result each time. */
-const random = new Set([
-  "RandomNormal",
-  "RandomNormalLike",
-  "RandomUniform",
-  "RandomUniformLike",
-  "Bernoulli",
-  "Multinomial",
-  "Dropout",
-]);
+/** In training, `Dropout` draws too. */
+const random = new Set([...randomOperators, "Dropout"]);
 
 const commutative = new Set(["Add", "Mul", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor"]);
 

@@ -1,6 +1,6 @@
 import { attribute, constantOf, type Rule } from "@pare/core";
+import { inFunction } from "@pare/ops/weights";
 import { inlined } from "./inline.ts";
-import { inFunction } from "./places.ts";
 import { rulePass } from "./rule-pass.ts";
 
 const constantCondition: Rule = {

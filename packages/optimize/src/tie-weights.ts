@@ -8,8 +8,8 @@ import {
   type Weight,
   weightsOf,
 } from "@pare/core";
+import { inFunction } from "@pare/ops/weights";
 import { Digest } from "./digest.ts";
-import { inFunction } from "./places.ts";
 
 /**
  * Stores weights with equal contents once, where the graphs that read them all see it. Large ones are read only when

@@ -5,7 +5,6 @@ import {
   dataOf,
   elementCount,
   type GraphView,
-  lazyTensor,
   type Node,
   RESIDENT_LIMIT,
   type ResidentTensor,
@@ -16,16 +15,13 @@ import {
 import { evaluateNode } from "@pare/ops/evaluate";
 import type { Types } from "@pare/ops/infer";
 import { isInteger, tensorOf } from "@pare/ops/numeric";
+import { randomOperators } from "@pare/ops/schema";
+import { reshaped } from "@pare/ops/weights";
 
 /** Operators whose results are random, and those whose form carries a meaning that must stay. */
 const unfoldable = new Set([
+  ...randomOperators,
   "Constant",
-  "RandomNormal",
-  "RandomNormalLike",
-  "RandomUniform",
-  "RandomUniformLike",
-  "Bernoulli",
-  "Multinomial",
   "QuantizeLinear",
   "DequantizeLinear",
   "DynamicQuantizeLinear",
@@ -107,13 +103,6 @@ function tryEvaluate(n: Node, inputs: readonly (ResidentTensor | undefined)[]): 
     return undefined;
   }
 }
-
-/** The same elements in another shape. */
-const reshaped = (t: Tensor, shape: readonly number[]): Tensor => {
-  const { dtype, key, byteLength, bytes } = t;
-  const read: Tensor["read"] = (range, signal) => t.read(range, signal);
-  return { ...lazyTensor({ dtype, shape, key, byteLength, read }), ...(bytes && { bytes }) };
-};
 
 function deferred(n: Node, inputs: readonly (Tensor | undefined)[], output: number, { dtype, shape }: Spec): Tensor {
   return computedTensor({

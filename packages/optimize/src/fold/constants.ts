@@ -1,5 +1,5 @@
 import { definePass, edit, type GraphView, type Node, PASS_API_VERSION, type Tensor, viewOf } from "@pare/core";
-import { inFunction } from "../places.ts";
+import { inFunction } from "@pare/ops/weights";
 import { typesOf } from "../rule-pass.ts";
 import { canFold, resultsOf } from "./compute.ts";
 import { type Folded, settle } from "./settle.ts";

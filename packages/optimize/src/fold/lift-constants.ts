@@ -1,5 +1,5 @@
 import { constantNodeValue, definePass, edit, PASS_API_VERSION, viewOf } from "@pare/core";
-import { inFunction } from "../places.ts";
+import { inFunction } from "@pare/ops/weights";
 
 /**
  * Makes weights of what `Constant` nodes hold, under the same names. One that is an output of its graph stays, and so do

@@ -14,6 +14,7 @@ import {
 } from "@pare/core";
 import type { Types } from "@pare/ops/infer";
 import { statisticKey } from "@pare/ops/observe";
+import { randomOperators } from "@pare/ops/schema";
 import { namePattern, type Scope } from "@pare/ops/weights";
 import { HALF_MAX, HALF_MIN_NORMAL, halfError, misfit } from "./half-error.ts";
 
@@ -48,15 +49,7 @@ const kept: ReadonlyMap<string, string> = new Map([
     (op) => [op, "is part of a quantization"] as const,
   ),
   ...["NonMaxSuppression", "TfIdfVectorizer"].map((op) => [op, "takes no float16"] as const),
-  ...[
-    "EyeLike",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Bernoulli",
-    "Multinomial",
-  ].map((op) => [op, "makes float32 values of its own"] as const),
+  ...["EyeLike", ...randomOperators].map((op) => [op, "makes float32 values of its own"] as const),
 ]);
 
 /** Values of the main graph whose magnitude over samples decides whether they may be float16. */

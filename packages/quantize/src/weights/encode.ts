@@ -1,8 +1,5 @@
-import { attr, type Edit, type GraphView, type Node, node, type Tensor, type Weight } from "@pare/core";
-
-/** Whether a value stands in the body of a function, where constants are nodes: functions have no weights. */
-const inFunction = (view: GraphView): boolean =>
-  view.parent ? inFunction(view.parent) : view.path.startsWith("function ");
+import { attr, type Edit, type Node, node, type Tensor, type Weight } from "@pare/core";
+import { inFunction } from "@pare/ops/weights";
 
 /**
  * Puts encoded tensors in the place of a weight and the nodes that decode them under the weight's name, so that

@@ -1,7 +1,7 @@
 import { elementCount, type ResidentTensor, tensor } from "@pare/core";
 import { numbersOf, tensorOf } from "@pare/ops/numeric";
+import { reshaped } from "@pare/ops/weights";
 import type { BuiltinOperator } from "../format/options.ts";
-import { reshaped } from "../lower/constant.ts";
 import type { Sink } from "../lower/context.ts";
 import { hasOrders, lastOrder, permuted, type Step, type Val } from "../lower/program.ts";
 

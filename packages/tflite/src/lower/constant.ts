@@ -9,9 +9,6 @@ import {
   tensor,
 } from "@pare/core";
 
-/** The same elements in another shape. */
-export const reshaped = (t: Tensor, shape: readonly number[]): Tensor => ({ ...t, shape });
-
 /** A constant with its dimensions in another order; a large one is computed when it is read. */
 export function transposed(t: Tensor, perm: readonly number[]): Tensor {
   const shape = perm.map((axis) => t.shape[axis]!);

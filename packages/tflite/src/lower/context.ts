@@ -9,8 +9,9 @@ import {
   type Tensor,
 } from "@pare/core";
 import { numbersOf, tensorOf } from "@pare/ops/numeric";
+import { reshaped } from "@pare/ops/weights";
 import type { BuiltinOperator } from "../format/options.ts";
-import { reshaped, transposed } from "./constant.ts";
+import { transposed } from "./constant.ts";
 import { type Arg, hasOrders, movesNothing, type Order, type Step, type Val } from "./program.ts";
 
 /** What a lowering cannot express: the reason, and the smallest change that would help. */

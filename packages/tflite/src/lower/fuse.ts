@@ -1,6 +1,7 @@
 import type { ResidentTensor } from "@pare/core";
 import { numbersOf } from "@pare/ops/numeric";
-import { reshaped, transposed } from "./constant.ts";
+import { reshaped } from "@pare/ops/weights";
+import { transposed } from "./constant.ts";
 import type { Sink } from "./context.ts";
 import { hasOrders, lastOrder, type Program, type Step, type Val } from "./program.ts";
 
