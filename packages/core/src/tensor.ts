@@ -105,7 +105,11 @@ export function lazyTensor<D extends DType>(spec: {
 }
 
 /** The bytes of a tensor in order, in pieces of `size` bytes (a multiple of 16 keeps elements whole). */
-export async function* chunksOf(t: Tensor, signal?: AbortSignal, size = CHUNK_BYTES): AsyncGenerator<Uint8Array> {
+export async function* chunksOf(
+  t: Pick<Tensor, "byteLength" | "read">,
+  signal?: AbortSignal,
+  size = CHUNK_BYTES,
+): AsyncGenerator<Uint8Array> {
   for (let offset = 0; offset < t.byteLength; offset += size)
     yield await t.read({ offset, length: Math.min(size, t.byteLength - offset) }, signal);
 }

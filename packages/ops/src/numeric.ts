@@ -1,5 +1,6 @@
 export { bfloat16ToFloat32, float32ToBfloat16 } from "./numeric/bfloat16.ts";
 export { bigIntsOf, integerRange, isInteger, numbersOf, tensorOf } from "./numeric/convert.ts";
+export { Fingerprint } from "./numeric/fingerprint.ts";
 export { float16ToFloat32, float32ToFloat16 } from "./numeric/float16.ts";
 export {
   decodeE8m0,

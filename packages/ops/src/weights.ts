@@ -14,6 +14,8 @@ import {
   weightsOf,
 } from "@pare/core";
 
+export { equalContents, groupBy } from "./contents.ts";
+
 /** Whether a graph is the body of a function or stands in one: such bodies hold no weights. */
 export const inFunction = (view: GraphView): boolean => (view.parent ? inFunction(view.parent) : view.path !== "");
 

@@ -1,15 +1,5 @@
-import {
-  chunksOf,
-  definePass,
-  edit,
-  type GraphView,
-  PASS_API_VERSION,
-  viewOf,
-  type Weight,
-  weightsOf,
-} from "@pare/core";
-import { inFunction } from "@pare/ops/weights";
-import { Digest } from "./digest.ts";
+import { definePass, edit, type GraphView, PASS_API_VERSION, viewOf, type Weight, weightsOf } from "@pare/core";
+import { equalContents, groupBy, inFunction } from "@pare/ops/weights";
 
 /**
  * Stores weights with equal contents once, where the graphs that read them all see it. Large ones are read only when
@@ -20,13 +10,12 @@ export const tieWeights = definePass({
   apiVersion: PASS_API_VERSION,
   reads: "weights",
   async run(model, _, ctx) {
-    const alike = new Map<string, Weight[]>();
-    for (const w of weightsOf(viewOf(model)))
-      if (isOwn(w)) add(alike, `${w.tensor.dtype}[${w.tensor.shape}]${w.tensor.byteLength}`, w);
+    const own = [...weightsOf(viewOf(model))].filter(isOwn);
     const groups: Weight[][] = [];
-    for (const list of alike.values()) if (list.length > 1) groups.push(...(await equalAmong(list, ctx.signal)));
+    for (const alike of groupBy(own, (w) => `${w.tensor.dtype}[${w.tensor.shape}]`))
+      groups.push(...(await equalContents(alike, (w) => w.tensor, ctx.signal)));
     return edit(model, (e) => {
-      for (const group of groups) {
+      for (const group of groups.filter((g) => g.length > 1)) {
         const home = group.map((w) => w.view).reduce(common);
         const kept = group.find((w) => w.view === home);
         const name = kept?.name ?? e.addWeight(home, e.fresh(group[0]!.name), group[0]!.tensor);
@@ -52,44 +41,4 @@ function common(a: GraphView, b: GraphView): GraphView {
   let v = b;
   while (!around.has(v)) v = v.parent!;
   return v;
-}
-
-/** Groups of weights of one type and size that have equal bytes. */
-async function equalAmong(list: readonly Weight[], signal: AbortSignal): Promise<Weight[][]> {
-  const byContent = new Map<string, Weight[]>();
-  for (const w of list) add(byContent, await fingerprint(w, signal), w);
-  const groups: Weight[][] = [];
-  for (const candidates of byContent.values()) {
-    let rest = candidates;
-    while (rest.length > 1) {
-      const [first, ...others] = rest;
-      const group = [first!];
-      rest = [];
-      for (const w of others) ((await isEqual(first!, w, signal)) ? group : rest).push(w);
-      if (group.length > 1) groups.push(group);
-    }
-  }
-  return groups;
-}
-
-async function fingerprint({ tensor }: Weight, signal: AbortSignal): Promise<string> {
-  const digest = new Digest();
-  for await (const chunk of chunksOf(tensor, signal)) digest.add(chunk);
-  return digest.toString();
-}
-
-async function isEqual(a: Weight, b: Weight, signal: AbortSignal): Promise<boolean> {
-  if (a.tensor === b.tensor || (a.tensor.key && a.tensor.key === b.tensor.key)) return true;
-  const other = chunksOf(b.tensor, signal);
-  for await (const chunk of chunksOf(a.tensor, signal)) {
-    const { value } = await other.next();
-    if (!value || chunk.some((byte, i) => byte !== value[i])) return false;
-  }
-  return true;
-}
-
-function add<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
 }

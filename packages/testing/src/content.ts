@@ -1,4 +1,5 @@
 import { chunksOf, type Model, type Tensor } from "@pare/core";
+import { Fingerprint } from "@pare/ops/numeric";
 
 /**
  * All that a model is, as text: two models with the same text are equal in structure and in every byte of their weights,
@@ -29,14 +30,9 @@ export async function contentOf(m: Model, { extra = true }: { extra?: boolean } 
 const isTensor = (v: unknown): v is Tensor =>
   typeof v === "object" && v !== null && "dtype" in v && "read" in v && "byteLength" in v;
 
-/** A digest of a tensor's bytes: two 32-bit FNV-1a style sums over them. */
+/** A name of a tensor's bytes. */
 async function digest(t: Tensor): Promise<string> {
-  let a = 0x811c9dc5;
-  let b = 0x9747b28c;
-  for await (const chunk of chunksOf(t))
-    for (const byte of chunk) {
-      a = Math.imul(a ^ byte, 0x01000193);
-      b = Math.imul((b ^ byte) + (a >>> 15), 0x85ebca6b);
-    }
-  return `${t.byteLength}:${(a >>> 0).toString(16)}${(b >>> 0).toString(16)}`;
+  const print = new Fingerprint();
+  for await (const chunk of chunksOf(t)) print.add(chunk);
+  return `${t.byteLength}:${print}`;
 }

@@ -13,7 +13,7 @@ import {
   type Tensor,
   tensor,
 } from "@pare/core";
-import { Digest } from "../digest.ts";
+import { Fingerprint } from "@pare/ops/numeric";
 import { rankOf, readOnce, rulePass } from "../rule-pass.ts";
 
 /** `y = x * scale + shift`, with a number for each output channel. */
@@ -170,7 +170,7 @@ function floats(view: GraphView, name: string, count: number): Float32Array | un
 /** Multiplies a weight by a factor for each channel; `inner` elements in a row are of one channel. */
 function scaleChannels(weight: Tensor<"float32">, factor: Float64Array, inner: number): Tensor<"float32"> {
   return deriveTensor(weight, {
-    key: `scale-channels@1:${inner},${fingerprint(factor)}`,
+    key: `scale-channels@1:${inner},${new Fingerprint().add(factor)}`,
     map(data, _, start) {
       const scaled = new Float32Array(data.length);
       for (let i = 0; i < data.length; ) {
@@ -183,10 +183,6 @@ function scaleChannels(weight: Tensor<"float32">, factor: Float64Array, inner: n
     },
   });
 }
-
-/** A name of numbers, for keys. */
-const fingerprint = (numbers: Float64Array): string =>
-  new Digest().add(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength)).toString();
 
 /**
  * Folds what scales and shifts the channels of a linear operator (BatchNormalization, arithmetic with constants) into its

@@ -1,5 +1,5 @@
+import { equalContents } from "@pare/ops/weights";
 import { ensureModel } from "./check.ts";
-import { numberContents } from "./dedupe.ts";
 import { SCHEMA_VERSION, type TfliteDocument } from "./document.ts";
 import { minimumRuntime } from "./minimum-runtime.ts";
 import type { TfliteCode, TfliteEnd, TfliteMetadata, TfliteModel } from "./model.ts";
@@ -71,11 +71,10 @@ async function bufferTable(model: TfliteModel, metadata: readonly TfliteMetadata
   const index = new Map<Payload, number>();
   const table: Tables["Buffer"][] = [{}];
   for (const payloads of [weights, notes]) {
-    const { numbers, distinct } = await numberContents(payloads, signal);
-    payloads.forEach((p, i) => {
-      index.set(p, table.length + numbers[i]!);
-    });
-    table.push(...distinct.map((data) => ({ data })));
+    for (const equal of await equalContents(payloads, (p) => p, signal)) {
+      for (const p of equal) index.set(p, table.length);
+      table.push({ data: equal[0] });
+    }
   }
   return { table, indexOf: (data: Payload | undefined) => (holds(data) ? index.get(data)! : 0) };
 }
