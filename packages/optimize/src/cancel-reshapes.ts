@@ -9,7 +9,7 @@ import {
   tensor,
 } from "@pare/core";
 import { numbersOf } from "@pare/ops/numeric";
-import { rulePass, shapeOf } from "./rule-pass.ts";
+import { haveSameShape, rulePass, shapeOf } from "./rule-pass.ts";
 
 const reshaping = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"] as const;
 const isReshaping = (n: Node | undefined): n is Node =>
@@ -23,10 +23,9 @@ const twice: Rule = {
     const before = view.producer(n.inputs[0]!);
     if (!isReshaping(before)) return undefined;
     const [x, y] = [before.inputs[0]!, n.outputs[0]!];
-    const [from, to] = [shapeOf(ctx.model, view, x), shapeOf(ctx.model, view, y)];
-    const isSame = from !== undefined && to?.length === from.length && to.every((d, i) => d === from[i]);
-    if (isSame && (view.producer(x) || !view.isOutput(y))) return { remove: [n], keep: [before], redirect: [y, x] };
-    const shape = shapeInput(n, view, to, ctx);
+    if (haveSameShape(ctx.model, view, x, y) && (view.producer(x) || !view.isOutput(y)))
+      return { remove: [n], keep: [before], redirect: [y, x] };
+    const shape = shapeInput(n, view, shapeOf(ctx.model, view, y), ctx);
     return shape === undefined
       ? undefined
       : { remove: [n], keep: [before], add: [node("Reshape", [x, shape], [y], {}, { name: n.name })] };

@@ -9,6 +9,7 @@ import {
   subgraphsOf,
 } from "@pare/core";
 import { randomOperators } from "@pare/ops/schema";
+import { childrenByNode } from "./children.ts";
 
 /** In training, `Dropout` draws too. */
 const random = new Set([...randomOperators, "Dropout"]);
@@ -28,8 +29,7 @@ export const eliminateCommonSubexpressions = definePass({
       const instead = new Map<string, string>();
       const sweep = (view: GraphView, around: Known | undefined) => {
         const known: Known = { nodes: new Map(), around };
-        const children = new Map<Node, GraphView[]>();
-        for (const child of view.children) children.set(child.holder!, [...(children.get(child.holder!) ?? []), child]);
+        const children = childrenByNode(view);
         for (const n of view.graph.nodes) {
           ctx.signal.throwIfAborted();
           for (const child of children.get(n) ?? []) sweep(child, known);

@@ -1,4 +1,5 @@
 import { definePass, edit, type GraphView, type Node, PASS_API_VERSION } from "@pare/core";
+import { childrenByNode } from "./children.ts";
 
 /**
  * Removes nodes whose outputs nothing needs, in all graphs, and weights that nothing reads. Nodes without outputs stay:
@@ -30,12 +31,7 @@ function sweep(
   onDeadWeight: (name: string, of: GraphView) => void,
 ): Set<string> {
   const needed = new Set(view.graph.outputs.map((v) => v.name));
-  const children = new Map<Node, GraphView[]>();
-  for (const child of view.children) {
-    const list = children.get(child.holder!);
-    if (list) list.push(child);
-    else children.set(child.holder!, [child]);
-  }
+  const children = childrenByNode(view);
   for (const n of view.graph.nodes.toReversed()) {
     if (n.outputs.length > 0 && !n.outputs.some((out) => needed.has(out))) {
       onDeadNode(n, view);

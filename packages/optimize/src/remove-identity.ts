@@ -9,7 +9,7 @@ import {
   type Rule,
 } from "@pare/core";
 import { numbersOf } from "@pare/ops/numeric";
-import { rulePass, shapeOf, typesOf } from "./rule-pass.ts";
+import { dtypeOf, haveSameShape, rulePass } from "./rule-pass.ts";
 
 type Test = (n: Node, view: GraphView, model: Model) => boolean;
 
@@ -17,21 +17,13 @@ const unused = (view: GraphView, value: string | undefined) =>
   !value || (view.uses(value).length === 0 && !view.isOutput(value));
 
 /** Whether a node's first output has the shape of input `index`, whatever the symbols stand for. */
-const keepsShape = (n: Node, view: GraphView, model: Model, index = 0): boolean => {
-  const from = shapeOf(model, view, n.inputs[index]!);
-  const to = shapeOf(model, view, n.outputs[0]!);
-  return from !== undefined && to !== undefined && from.length === to.length && from.every((d, i) => d === to[i]);
-};
+const keepsShape = (n: Node, view: GraphView, model: Model, index = 0): boolean =>
+  haveSameShape(model, view, n.inputs[index]!, n.outputs[0]!);
 
 /** Whether an input is a constant whose elements are all `value`. */
 const isAll = (n: Node, view: GraphView, index: number, value: number): boolean => {
   const t = constantOf(view, n.inputs[index] ?? "");
   return t !== undefined && t.dtype !== "string" && numbersOf(t).every((v) => v === value);
-};
-
-const dtypeOf = (model: Model, view: GraphView, value: string) => {
-  const type = typesOf(model).of(view, value);
-  return type?.kind === "tensor" ? type.dtype : undefined;
 };
 
 const sameType: Test = (n, view, model) => {

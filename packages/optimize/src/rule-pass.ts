@@ -1,4 +1,4 @@
-import { definePass, type GraphView, type Model, PASS_API_VERSION, type Rule, rewrite } from "@pare/core";
+import { type DType, definePass, type GraphView, type Model, PASS_API_VERSION, type Rule, rewrite } from "@pare/core";
 import { inferTypes, type Types } from "@pare/ops/infer";
 
 /** A pass that applies rules until none matches, and reports the nodes that they matched. */
@@ -32,17 +32,28 @@ export function typesOf(model: Model): Types {
   return types;
 }
 
+const tensorType = (model: Model, view: GraphView, value: string) => {
+  const type = typesOf(model).of(view, value);
+  return type?.kind === "tensor" ? type : undefined;
+};
+
+export const dtypeOf = (model: Model, view: GraphView, value: string): DType | undefined =>
+  tensorType(model, view, value)?.dtype;
+
+/** The number of dimensions of a value. */
+export const rankOf = (model: Model, view: GraphView, value: string): number | undefined =>
+  tensorType(model, view, value)?.shape?.length;
+
 /** The dimensions of a value when all of them are known by number or expression; their equality is that of the text. */
 export function shapeOf(model: Model, view: GraphView, value: string): readonly (number | string)[] | undefined {
-  const type = typesOf(model).of(view, value);
-  const shape = type?.kind === "tensor" ? type.shape : undefined;
+  const shape = tensorType(model, view, value)?.shape;
   return shape?.includes(null) ? undefined : (shape as readonly (number | string)[] | undefined);
 }
 
-/** The number of dimensions of a value. */
-export function rankOf(model: Model, view: GraphView, value: string): number | undefined {
-  const type = typesOf(model).of(view, value);
-  return type?.kind === "tensor" ? type.shape?.length : undefined;
+/** Whether two values have the same shape, whatever the symbols stand for. */
+export function haveSameShape(model: Model, view: GraphView, a: string, b: string): boolean {
+  const [from, to] = [shapeOf(model, view, a), shapeOf(model, view, b)];
+  return from !== undefined && to?.length === from.length && from.every((d, i) => d === to[i]);
 }
 
 /** Whether nobody but one node reads a value. */

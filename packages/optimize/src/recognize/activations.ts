@@ -1,5 +1,5 @@
-import { attr, type GraphView, type Model, type Node, node } from "@pare/core";
-import { rankOf, rulePass, typesOf } from "../rule-pass.ts";
+import { attr, attribute, type GraphView, type Model, type Node, node } from "@pare/core";
+import { dtypeOf, rankOf, rulePass } from "../rule-pass.ts";
 import { any, type Match, named, number, op, type Pattern } from "./pattern.ts";
 import { patternRule } from "./rule.ts";
 
@@ -35,9 +35,8 @@ const activation =
   ({ values }: Match, root: Node, view: GraphView, model: Model): Node | undefined => {
     const from = values.get("x")!;
     const rank = rankOf(model, view, from);
-    const type = typesOf(model).of(view, from);
     if (rank === undefined || rank !== rankOf(model, view, root.outputs[0]!)) return undefined;
-    if (type?.kind !== "tensor" || type.dtype !== "float32") return undefined;
+    if (dtypeOf(model, view, from) !== "float32") return undefined;
     return node(name, [from], [root.outputs[0]!], attributes, { name: root.name });
   };
 
@@ -79,10 +78,8 @@ const gated = patternRule(
   [op("Mul", x, named("gate", op("HardSigmoid", x)))],
   (match, root, view, model) => {
     const gate = match.named.get("gate")!;
-    const near = (name: string, standard: number, is: number) => {
-      const a = gate.attributes.get(name);
-      return Math.abs((a?.type === "float" ? a.value : standard) - is) < 1e-6;
-    };
+    const near = (name: string, standard: number, is: number) =>
+      Math.abs((attribute(gate, name, "float") ?? standard) - is) < 1e-6;
     const isSwish = near("alpha", 0.2, 1 / 6) && near("beta", 0.5, 0.5);
     return isSwish ? activation("HardSwish")(match, root, view, model) : undefined;
   },

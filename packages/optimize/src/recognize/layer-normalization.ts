@@ -1,5 +1,15 @@
-import { attr, constantOf, dataOf, type GraphView, type Model, type Node, node, type ResidentTensor } from "@pare/core";
-import { rankOf, rulePass, shapeOf, typesOf } from "../rule-pass.ts";
+import {
+  attr,
+  constantOf,
+  dataOf,
+  type GraphView,
+  intAttribute,
+  type Model,
+  type Node,
+  node,
+  type ResidentTensor,
+} from "@pare/core";
+import { dtypeOf, rankOf, rulePass, shapeOf } from "../rule-pass.ts";
 import { any, constant, type Match, named, number, op, type Pattern } from "./pattern.ts";
 import { patternRule } from "./rule.ts";
 
@@ -15,15 +25,14 @@ const patterns: Pattern[] = [...scaled.map((s) => op("Add", s, constant("bias"))
 
 function build({ values, numbers, named: nodes }: Match, root: Node, view: GraphView, model: Model): Node | undefined {
   const from = values.get("x")!;
-  const type = typesOf(model).of(view, from);
   const rank = rankOf(model, view, from);
   const width = shapeOf(model, view, from)?.at(-1);
-  if (type?.kind !== "tensor" || type.dtype !== "float32" || rank === undefined) return undefined;
+  if (dtypeOf(model, view, from) !== "float32" || rank === undefined) return undefined;
   const isLast = (axes: string) => {
     const t = constantOf(view, values.get(axes)!) as ResidentTensor<"int64"> | undefined;
     return t?.dtype === "int64" && t.byteLength === 8 && [BigInt(-1), BigInt(rank - 1)].includes(dataOf(t)[0]!);
   };
-  const keeps = (n: Node) => (n.attributes.get("keepdims") as { value?: unknown } | undefined)?.value !== 0;
+  const keeps = (n: Node) => intAttribute(n, "keepdims", 1) !== 0;
   const isRow = (v: string | undefined) => {
     const shape = v === undefined ? undefined : view.constant(v)?.shape;
     return v === undefined || (shape?.length === 1 && shape[0] === width);
