@@ -1,6 +1,5 @@
 import {
   dataOf,
-  failure,
   type Model,
   operatorOf,
   type ResidentTensor,
@@ -11,6 +10,7 @@ import {
   viewOf,
 } from "@pare/core";
 import { gather, type Histogram, histogramOf, statisticKey } from "@pare/ops/observe";
+import { schemeOf } from "../static/int8-options.ts";
 import { beside, type Probe } from "./beside.ts";
 import { type Remedy, remedyFor } from "./remedy.ts";
 
@@ -70,11 +70,7 @@ export interface DiagnoseOptions {
  */
 export async function diagnose(reference: Model, quantized: Model, options: DiagnoseOptions): Promise<Diagnosis> {
   const { target, runtime, samples, signal, distributions = 0 } = options;
-  const scheme = target.quantization;
-  if (!scheme)
-    throw failure("quantize/no-scheme", `the target ${target.name} does not compute in integers`, {
-      hint: "Choose a target with a quantization scheme, ort-x64 for one.",
-    });
+  const scheme = schemeOf(target);
   const { model, probes } = beside(reference, quantized, scheme);
   if (probes.length === 0) return { layers: [], distributions: [] };
   const host = { runtime, samples };

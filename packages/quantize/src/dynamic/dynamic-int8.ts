@@ -1,5 +1,4 @@
 import {
-  attr,
   byteLengthOf,
   definePass,
   type Edit,
@@ -14,7 +13,7 @@ import { type Candidate, channelAxis, weightCandidates } from "@pare/ops/weights
 import * as z from "zod";
 import { products, scopeOptions } from "../options.ts";
 import { encoded } from "../weights/codes.ts";
-import { encodeWeight } from "../weights/encode.ts";
+import { storeCodes } from "../weights/encode.ts";
 import type { Granularity } from "../weights/layout.ts";
 
 /**
@@ -54,7 +53,7 @@ export const dynamicInt8 = definePass({
         const axis = channelAxis(role.op, role.input, rank);
         const granularity: Granularity =
           options.granularity === "tensor" || axis === undefined ? { kind: "tensor" } : { kind: "channel", axis };
-        const { codes, scale } = encoded(source, {
+        const made = encoded(source, {
           name: weight.name,
           format: "int8",
           granularity,
@@ -62,14 +61,7 @@ export const dynamicInt8 = definePass({
           rounding: granularity.kind === "channel" ? options.rounding : "nearest",
           bits: options.reduceRange ? 7 : undefined,
         });
-        const tensors = [
-          { suffix: "quantized", tensor: codes },
-          { suffix: "scale", tensor: scale },
-        ];
-        const attributes = granularity.kind === "channel" ? { axis: attr.int(granularity.axis) } : {};
-        encodeWeight(e, weight, tensors, (names) => [
-          node("DequantizeLinear", names, [weight.name], attributes, { name: `${weight.name}_DequantizeLinear` }),
-        ]);
+        storeCodes(e, weight, made, granularity);
         for (const { view, node: reader } of weight.uses)
           e.setInput({ view, node: reader, index: 0 }, activations(view, reader.inputs[0]!));
         ctx.done(weight, { readers: weight.uses.length });

@@ -5,6 +5,7 @@ import {
   type Node,
   type QuantizationScheme,
   type Statistics,
+  type Target,
   type Weight,
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
@@ -79,17 +80,21 @@ export function optionsOf(
   return Object.assign({}, options, ...meant.map(({ names: _, ...own }) => own));
 }
 
+/** @throws PareError `quantize/no-scheme` */
+export function schemeOf(target: Target | undefined): QuantizationScheme {
+  if (target?.quantization) return target.quantization;
+  throw failure("quantize/no-scheme", `the target ${target?.name ?? ""} does not compute in integers`, {
+    hint: "Choose a target with a quantization scheme, ort-x64 for one.",
+  });
+}
+
 /** What a target computes in integers, of what the options mean. */
 export function planned(
   model: Model,
   options: QuantizationOptions,
   { target }: Host,
 ): QuantizationPlan & { readonly scheme: QuantizationScheme } {
-  const scheme = target?.quantization;
-  if (!scheme)
-    throw failure("quantize/no-scheme", `the target ${target?.name ?? ""} does not compute in integers`, {
-      hint: "Choose a target with a quantization scheme, ort-x64 for one.",
-    });
+  const scheme = schemeOf(target);
   const inScope = namePattern(options.include);
   const excluded = namePattern(options.exclude ?? []);
   const plan = planQuantization(model, scheme, inferTypes(model), (n) => {

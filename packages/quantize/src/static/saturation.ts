@@ -17,6 +17,7 @@ import {
   viewOf,
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
+import { numbersOf } from "@pare/ops/numeric";
 import { convolutionCodes } from "./window-codes.ts";
 
 /** What saturating sums would do to one layer. */
@@ -214,5 +215,3 @@ function decoderOf(view: GraphView, value: string | undefined): Node | undefined
   const maker = view.producer(value ?? "");
   return maker && operatorOf(maker) === "DequantizeLinear" ? maker : undefined;
 }
-
-const numbersOf = (t: ResidentTensor): number[] => Array.from(dataOf(t) as Iterable<number | bigint>, Number);

@@ -1,11 +1,11 @@
-import { attr, byteLengthOf, definePass, edit, elementCount, node, PASS_API_VERSION } from "@pare/core";
+import { byteLengthOf, definePass, edit, elementCount, PASS_API_VERSION } from "@pare/core";
 import { codeFormats } from "@pare/ops/kernels";
 import { reductionAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 import { products, scopeOptions } from "../options.ts";
 import { gptqRounding, gramOf, matrixOperators } from "../static/gptq-layers.ts";
 import { encoded } from "./codes.ts";
-import { encodeWeight } from "./encode.ts";
+import { DECODER_BYTES, storeCodes } from "./encode.ts";
 import { layoutOf } from "./layout.ts";
 
 /**
@@ -80,19 +80,8 @@ export const blockWeights = definePass({
           leastError: scales === "least-error" || (scales === "auto" && bits === 4),
           rounding: byInputs ?? "nearest",
         });
-        const tensors = [
-          { suffix: "quantized", tensor: made.codes },
-          { suffix: "scale", tensor: made.scale },
-          ...(symmetric ? [] : [{ suffix: "zero_point", tensor: made.zeroPoint }]),
-        ];
-        const attributes = { axis: attr.int(granularity.axis), block_size: attr.int(blockSize) };
-        encodeWeight(e, weight, tensors, (names) => [
-          node("DequantizeLinear", names, [weight.name], attributes, { name: `${weight.name}_DequantizeLinear` }),
-        ]);
+        storeCodes(e, weight, made, granularity);
         ctx.done(weight, { bits, blocks: groups, rounding: byInputs ? "gptq" : "nearest" });
       }
     }),
 });
-
-/** About what a DequantizeLinear node and the names of its tensors take in a file. */
-const DECODER_BYTES = 150;

@@ -20,7 +20,8 @@ import { type Granularity, groupsOf, layoutOf } from "./layout.ts";
 export interface EncodedWeight {
   readonly codes: Tensor;
   readonly scale: Tensor<"float32">;
-  readonly zeroPoint: Tensor;
+  /** Missing where it is 0 throughout. */
+  readonly zeroPoint: Tensor | undefined;
   readonly affine: (signal?: AbortSignal) => Promise<Affine>;
 }
 
@@ -102,11 +103,13 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
       ...keyed("scale"),
       compute: async (signal) => (await affine(signal)).scale,
     }),
-    zeroPoint: computedTensor({
-      dtype,
-      shape: layout.scaleShape,
-      ...keyed("zero"),
-      compute: async (signal) => stored(Int8Array.from((await affine(signal)).zeroPoint)) as Int8Array,
-    }),
+    zeroPoint: symmetric
+      ? undefined
+      : computedTensor({
+          dtype,
+          shape: layout.scaleShape,
+          ...keyed("zero"),
+          compute: async (signal) => stored(Int8Array.from((await affine(signal)).zeroPoint)) as Int8Array,
+        }),
   };
 }

@@ -13,7 +13,7 @@ import { type QuantizationOptions, weightGranularity } from "../static/int8-opti
 import type { QuantizationPlan, QuantizedNode } from "../static/plan.ts";
 import { roundHalfEven, type ValueCodes } from "../static/value-codes.ts";
 import { type EncodedWeight, type EncodeOptions, encoded, type Rounding } from "./codes.ts";
-import { encodeWeight } from "./encode.ts";
+import { storeCodes } from "./encode.ts";
 import type { Granularity } from "./layout.ts";
 
 /** Largest bias code: an accumulator of 32 bits has as much room again for the products. */
@@ -88,26 +88,7 @@ export function encodeWeights(
       ...(limits.length > 0 ? { adjust: roomForBias(limits) } : {}),
     });
     done.set(name, made);
-    encodeWeight(
-      e,
-      weight,
-      [
-        { suffix: "quantized", tensor: made.codes },
-        { suffix: "scale", tensor: made.scale },
-        ...(scheme.weights.symmetric ? [] : [{ suffix: "zero_point", tensor: made.zeroPoint }]),
-      ],
-      (names) => [
-        node(
-          "DequantizeLinear",
-          names,
-          [name],
-          granularity.kind === "channel" ? { axis: attr.int(granularity.axis) } : {},
-          {
-            name: `${name}_DequantizeLinear`,
-          },
-        ),
-      ],
-    );
+    storeCodes(e, weight, made, granularity);
   }
   return {
     /** Adds the codes of a group's bias, and gives the name of what decodes them. */

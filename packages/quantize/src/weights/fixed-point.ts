@@ -4,7 +4,6 @@ import {
   deriveTensor,
   edit,
   elementsOf,
-  node,
   PASS_API_VERSION,
   type Tensor,
   tensor,
@@ -14,7 +13,7 @@ import { type CodeFormat, codeFormats, fixedStatistics, toCodes } from "@pare/op
 import { weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 import { scopeOptions } from "../options.ts";
-import { encodeWeight } from "./encode.ts";
+import { storeCodes } from "./encode.ts";
 import { layoutOf } from "./layout.ts";
 
 const formats = Object.keys(codeFormats) as CodeFormat[];
@@ -53,23 +52,19 @@ export const fixedPoint = definePass({
         ctx.skip(weight, `its largest code, ${codes.largest}, takes 32 bits: nothing would get smaller`);
       else measured.push({ weight, source: candidate.tensor, codes });
     }
+    const granularity = { kind: "tensor" } as const;
     return edit(model, (e) => {
       for (const { weight, source, codes } of measured) {
         const { format, saturated, signal, noise } = codes;
-        const layout = layoutOf(source.shape, { kind: "tensor" });
+        const layout = layoutOf(source.shape, granularity);
         const affine = { scale: new Float32Array([2 ** -bits]), zeroPoint: new Int32Array(1) };
         const stored = deriveTensor(source, {
           key: `fixed@1:${bits},${format}`,
           dtype: format,
           map: (data, _, start) => toCodes(format, data, layout.runs(start, data.length), affine),
         });
-        const tensors = [
-          { suffix: "quantized", tensor: stored },
-          { suffix: "scale", tensor: tensor("float32", [], affine.scale) },
-        ];
-        encodeWeight(e, weight, tensors, (names) => [
-          node("DequantizeLinear", names, [weight.name], {}, { name: `${weight.name}_DequantizeLinear` }),
-        ]);
+        const scale = tensor("float32", [], affine.scale);
+        storeCodes(e, weight, { codes: stored, scale }, granularity);
         ctx.done(weight, { format, saturated, sqnrDb: 10 * Math.log10(signal / noise) });
         if (saturated > 0)
           ctx.diagnose({

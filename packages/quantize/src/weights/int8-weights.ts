@@ -1,13 +1,10 @@
 import {
-  type Attribute,
-  attr,
   byteLengthOf,
   definePass,
   edit,
   elementCount,
   type Host,
   type Model,
-  node,
   PASS_API_VERSION,
   type Statistics,
 } from "@pare/core";
@@ -18,7 +15,7 @@ import { gptqRounding, gramOf, matrixOperators } from "../static/gptq-layers.ts"
 import { codeLimits } from "./affine.ts";
 import type { ChannelOperator } from "./channels.ts";
 import { encoded } from "./codes.ts";
-import { encodeWeight } from "./encode.ts";
+import { DECODER_BYTES, storeCodes } from "./encode.ts";
 import { type Granularity, layoutOf } from "./layout.ts";
 
 /**
@@ -51,11 +48,7 @@ export const int8Weights = definePass({
         const made = candidate.reason ?? encode(candidate, options, matrices.get(weight.name), ctx.statistics);
         if (typeof made === "string") ctx.skip(weight, made);
         else {
-          encodeWeight(e, weight, made.tensors, (names) => [
-            node("DequantizeLinear", names, [weight.name], made.attributes, {
-              name: `${weight.name}_DequantizeLinear`,
-            }),
-          ]);
+          storeCodes(e, weight, made.encoded, made.granularity);
           ctx.done(weight, { granularity: made.granularity.kind });
         }
       }
@@ -102,26 +95,14 @@ function encode(
   // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
   const sum = options.rounding === "balanced" || (options.rounding !== "nearest" && count <= BALANCED_ELEMENTS);
   const byInputs = operator && gptqRounding(operator, statistics, codeLimits(8, options.symmetric));
-  const { codes, scale, zeroPoint } = encoded(source, {
+  const made = encoded(source, {
     name: weight.name,
     format: "int8",
     granularity,
     symmetric: options.symmetric,
     rounding: byInputs ?? (sum && granularity.kind === "channel" ? "balanced" : "nearest"),
   });
-  const attributes: Record<string, Attribute> =
-    granularity.kind === "tensor"
-      ? {}
-      : {
-          axis: attr.int(granularity.axis),
-          ...(granularity.kind === "block" ? { block_size: attr.int(granularity.size) } : {}),
-        };
-  const tensors = [
-    { suffix: "quantized", tensor: codes },
-    { suffix: "scale", tensor: scale },
-    ...(options.symmetric ? [] : [{ suffix: "zero_point", tensor: zeroPoint }]),
-  ];
-  return { granularity, tensors, attributes };
+  return { granularity, encoded: made };
 }
 
 /** Inputs of a layer up to which they are measured without being asked: 4 MB for each layer. */
@@ -129,6 +110,3 @@ const AUTO_INPUTS = 1024;
 
 /** Balancing takes several times as long as rounding: of very large weights, which gain least by it, it is left out. */
 const BALANCED_ELEMENTS = 4 << 20;
-
-/** About what a DequantizeLinear node and the names of its tensors take in a file. */
-const DECODER_BYTES = 150;
