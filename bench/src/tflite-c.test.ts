@@ -7,7 +7,7 @@ import { modelBytes, operator, type TfliteModel, type TfliteTensor } from "@pare
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tfliteC } from "./tflite-c.ts";
 
-const engine = tfliteC();
+const engine = tfliteC(new URL("../dist/cases/tflite-c-child.js", import.meta.url));
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tflite-c-test-"));

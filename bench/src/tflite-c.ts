@@ -22,15 +22,18 @@ export interface TfliteC {
   close(): Promise<void>;
 }
 
-/** It runs in a process of its own, since it aborts where others give an error, and is started anew after that. */
-export function tfliteC(): TfliteC {
+/**
+ * It runs in a process of its own, of the script `tflite-c-child`, since it aborts where others give an error, and is started
+ * anew after that.
+ */
+export function tfliteC(child: URL): TfliteC {
   let process: EngineProcess | undefined;
   const turn = turns("tflite-c/timeout");
   const end = async () => process?.kill();
   const ask = (request: CRequest | "version", parts: readonly Uint8Array[], patience: Patience) =>
     turn(
       async () => {
-        if (!process?.alive()) process = start();
+        if (!process?.alive()) process = start(child);
         return process.ask(request, parts);
       },
       { ...patience, end },
@@ -57,18 +60,8 @@ export function tfliteC(): TfliteC {
   };
 }
 
-const start = (): EngineProcess =>
-  engineProcess({
-    script: fileURLToPath(
-      new URL(
-        import.meta.url.endsWith(".ts") ? "../dist/cases/tflite-c-child.js" : "./cases/tflite-c-child.js",
-        import.meta.url,
-      ),
-    ),
-    package: "pare-bench",
-    engine: "TFLite",
-    prefix: "tflite-c",
-  });
+const start = (child: URL): EngineProcess =>
+  engineProcess({ script: fileURLToPath(child), package: "pare-bench", engine: "TFLite", prefix: "tflite-c" });
 
 /** Names of the main graph's inputs and outputs in the order of the graph. */
 async function endsOf(

@@ -175,7 +175,9 @@ export class Context {
     if (movesNothing(x.shape, perm)) return this.reshape(x, shape);
     return this.add("TRANSPOSE", [x, this.ints(perm)], { shape, dtype: x.dtype });
   }
-  concat(parts: readonly Val[], axis: number): Val {
+  concat(given: readonly Val[], axis: number): Val {
+    const full = given.filter((v) => v.shape[axis] !== 0);
+    const parts = full.length > 0 ? full : given.slice(0, 1);
     if (parts.length === 1) return parts[0]!;
     const [first] = parts as [Val];
     const shape = first.shape.map((d, i) => (i === axis ? parts.reduce((sum, p) => sum + p.shape[axis]!, 0) : d));

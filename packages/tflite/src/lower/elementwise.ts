@@ -210,12 +210,30 @@ function pow(c: Context) {
           .fill(a)
           .reduce((p: Val, v: Val) => mul(c, p, v), a),
       );
-    refuse("LiteRT has no power of int64", "Cast its inputs to int32 or float32.");
+    if (isFloat(b.dtype)) refuse("LiteRT has no power of int64", "Cast its inputs to int32 or float32.");
+    return c.give(0, powers(c, a, c.cast(b, "int32")));
   }
   const base = isFloat(a.dtype) ? c.cast(a, "float32") : widened(c, a, ["float32", "int32"]);
   if (base.dtype === "int32" && isFloat(b.dtype))
     return c.give(0, c.cast(c.binary("POW", c.cast(base, "float32"), c.cast(b, "float32")), a.dtype));
   c.give(0, c.cast(c.binary("POW", base, c.cast(b, base.dtype)), a.dtype));
+}
+
+/**
+ * Integer powers by squaring. Of exponents above 63 only -1, 0 and 1 have a power in 64 bits, and they have that of 62 or 63; of
+ * negative ones integers have none.
+ */
+function powers(c: Context, base: Val, exponent: Val): Val {
+  const int = (n: number) => c.scalar(n, "int32");
+  const odd = (v: Val) => c.binary("FLOOR_MOD", v, int(2));
+  let rest = c.binary("MINIMUM", exponent, c.binary("ADD", odd(exponent), int(62)));
+  let [result, square]: [Val | undefined, Val] = [undefined, base];
+  for (let bit = 0; bit < 6; bit++) {
+    const factor = c.select(c.cast(odd(rest), "bool"), square, c.scalar(1, base));
+    result = result ? mul(c, result, factor) : factor;
+    if (bit < 5) [square, rest] = [mul(c, square, square), c.binary("FLOOR_DIV", rest, int(2))];
+  }
+  return result!;
 }
 
 function bitShift(c: Context) {

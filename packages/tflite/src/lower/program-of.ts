@@ -72,7 +72,7 @@ export function programOf(source: Model, options: LowerOptions = {}): Lowered {
           location: { value: name },
         }),
       );
-    else if (!shape?.every((d) => typeof d === "number" && d > 0))
+    else if (!shape?.every((d) => typeof d === "number"))
       problems.push(
         problem("tflite/open-shape", `the input ${name} has the shape [${shape?.map((d) => d ?? "?") ?? "?"}]`, {
           location: { value: name },
@@ -82,7 +82,7 @@ export function programOf(source: Model, options: LowerOptions = {}): Lowered {
     else {
       if (weight) continue;
       const value: Val = { ...sink.fresh(shape as readonly number[], type.dtype), name };
-      values.set(name, value);
+      values.set(name, shape.includes(0) ? emptyOf(sink, value) : value);
       inputs.push(value);
     }
   }
@@ -144,6 +144,13 @@ export function lowerGraph(view: GraphView, values: Map<string, Val>, around: Su
       for (const v of n.outputs) find(v);
       continue;
     }
+    const empty = n.outputs.map((v) => emptyAt(view, v, types));
+    if (n.outputs.every((v, i) => v === "" || empty[i])) {
+      n.outputs.forEach((v, i) => {
+        if (empty[i]) values.set(v, sink.fresh(empty[i].shape, empty[i].dtype, empty[i]));
+      });
+      continue;
+    }
     const mark = sink.steps.length;
     const context = new Context(n, inputs, sink, (i) => shapeOf(view, n.outputs[i] ?? "", types));
     try {
@@ -191,6 +198,15 @@ function shapeOf(view: GraphView, name: string, types: Types): readonly number[]
   const shape: readonly Dim[] | undefined = type?.kind === "tensor" ? type.shape : undefined;
   return shape?.every((d) => typeof d === "number") ? (shape as readonly number[]) : undefined;
 }
+
+/** A value without elements, whatever is said of it, is a constant. */
+function emptyAt(view: GraphView, name: string, types: Types): Tensor | undefined {
+  const shape = shapeOf(view, name, types);
+  const type = types.of(view, name);
+  return shape?.includes(0) && type?.kind === "tensor" ? tensorOf(type.dtype, shape, []) : undefined;
+}
+
+const emptyOf = (sink: Sink, { shape, dtype }: Val): Val => sink.fresh(shape, dtype, tensorOf(dtype, shape, []));
 
 /** Integers that follow from shapes. */
 function knownInts(view: GraphView, name: string, types: Types): Tensor | undefined {

@@ -47,20 +47,21 @@ function elementsAt(c: Context, f: Field, at: readonly Val[], padding: Padding, 
 
 type Bounds = (size: number) => readonly [number, number];
 
-/** Sums over all combinations of taps: for each dimension coordinates and weights. */
+/** Sums over all combinations of taps: for each dimension coordinates and weights. Or what `join` makes of two. */
 function combined(
   c: Context,
   f: Field,
   taps: readonly (readonly { readonly at: Val; readonly weight: Val }[])[],
   padding: Padding,
   bounds: Bounds,
+  join = plus,
 ): Val {
   let sum: Val | undefined;
   const visit = (axis: number, at: readonly Val[], weight: Val | undefined): void => {
     if (axis === taps.length) {
       const found = elementsAt(c, f, at, padding, bounds);
       const part = mul(c, found, c.reshape(weight!, [...weight!.shape, 1]));
-      sum = sum ? plus(c, sum, part) : part;
+      sum = sum ? join(c, sum, part) : part;
       return;
     }
     for (const tap of taps[axis]!) visit(axis + 1, [...at, tap.at], weight ? mul(c, weight, tap.weight) : tap.weight);
@@ -191,11 +192,63 @@ function roiAlign(c: Context) {
   const taps = [within(c, y, 0, h - 1), within(c, z, 0, w - 1)].map((v) => linearTaps(c, v));
   const shape = [count, height, ratio, width, ratio, x.shape[1]!];
   const isMax = c.text("mode", "avg") === "max";
-  if (isMax) refuse("the largest of weighted neighbours is not lowered", "Use mode avg.");
-  const read = combined(c, f, taps, "border", () => [0, 0]);
+  const read = combined(c, f, taps, "border", () => [0, 0], isMax ? largest : plus);
   const held = c.select(c.reshape(inside, [count, rows, columns, 1]), read, c.scalar(0, read));
-  const bins = c.reduce("MEAN", c.reshape(held, shape), [2, 4], false);
+  const bins = c.reduce(isMax ? "REDUCE_MAX" : "MEAN", c.reshape(held, shape), [2, 4], false);
   c.give(0, c.cast(c.transpose(bins, [0, 3, 1, 2]), c.in(0).dtype));
 }
 
-export const samples: Lowerings = { GridSample: gridSample, RoiAlign: roiAlign };
+const largest: typeof plus = (c, a, b) => c.binary("MAXIMUM", a, typeof b === "number" ? c.scalar(b, a) : b);
+
+/** A convolution whose taps are moved and weighted for each place, of two spatial dimensions. */
+function deformConv(c: Context) {
+  const [x, w, offset] = [0, 1, 2].map((i) => widened(c, c.in(i), ["float32"])) as [Val, Val, Val];
+  if (x.shape.length !== 4) refuse("its input has not two spatial dimensions");
+  const [bias, mask] = [3, 4].map((i) => c.maybe(i) && widened(c, c.in(i), ["float32"]));
+  const [n, channels, height, width] = x.shape as [number, number, number, number];
+  const [filters, depth, kh, kw] = w.shape as [number, number, number, number];
+  const [, , rows, columns] = offset.shape as [number, number, number, number];
+  const [groups, moved, taps] = [c.int("group", 1), c.int("offset_group", 1), kh * kw];
+  const [strides, dilations] = [c.intList("strides") ?? [1, 1], c.intList("dilations") ?? [1, 1]];
+  const pads = c.intList("pads") ?? [0, 0, 0, 0];
+  const places = rows * columns * taps;
+  const starts = Array.from({ length: n }, (_, i) => i * height * width);
+  const base = c.full("int32", [n, 1], starts);
+  /** Where the taps read along a dimension without offsets, for each place. */
+  const still = (axis: 0 | 1): Val => {
+    const numbers = Array.from({ length: places }, (_, i) => {
+      const [place, tap] = [Math.floor(i / taps), i % taps];
+      const [at, k] = axis === 0 ? [Math.floor(place / columns), Math.floor(tap / kw)] : [place % columns, tap % kw];
+      return at * strides[axis]! - pads[axis]! + k * dilations[axis]!;
+    });
+    return c.full("float32", [1, places], numbers);
+  };
+  const grid = [still(0), still(1)];
+  /** What a group of offsets has for each place: `each` numbers for each tap. */
+  const own = (v: Val, group: number, each: number) =>
+    c.reshape(c.transpose(c.part(v, 1, group * taps * each, taps * each), [0, 2, 3, 1]), [n, places, each]);
+  const parts = Array.from({ length: moved }, (_, group) => {
+    const f = fieldOf(c, c.part(x, 1, (group * channels) / moved, channels / moved), base);
+    const shifts = own(offset, group, 2);
+    const at = grid.map((v, axis) => plus(c, c.reshape(c.part(shifts, 2, axis, 1), [n, places]), v));
+    const read = combined(
+      c,
+      f,
+      at.map((v) => linearTaps(c, v)),
+      "zeros",
+      () => [0, 0],
+    );
+    return mask ? mul(c, read, own(mask, group, 1)) : read;
+  });
+  const read = c.concat(parts, 2);
+  const results = Array.from({ length: groups }, (_, group) => {
+    const taken = c.reshape(c.part(read, 2, group * depth, depth), [n * rows * columns, taps * depth]);
+    const each = filters / groups;
+    const weight = c.transpose(c.reshape(c.part(w, 0, group * each, each), [each, depth, taps]), [0, 2, 1]);
+    return c.dense(taken, c.reshape(weight, [each, taps * depth]), bias && c.part(bias, 0, group * each, each));
+  });
+  const result = c.reshape(c.concat(results, 1), [n, rows, columns, filters]);
+  c.give(0, c.cast(c.transpose(result, [0, 3, 1, 2]), c.in(0).dtype));
+}
+
+export const samples: Lowerings = { GridSample: gridSample, RoiAlign: roiAlign, DeformConv: deformConv };
