@@ -21,6 +21,7 @@ import { denseOf } from "./evaluate/sparse.ts";
 import { isSequence, type Value } from "./evaluate/value.ts";
 
 export type { EvaluateLimits } from "./evaluate/budget.ts";
+export { type ResizedAxis, resizeTaps } from "./evaluate/resize.ts";
 
 /** Operators of the standard domain that are evaluated. */
 export const evaluatedOperators: ReadonlySet<string> = new Set([

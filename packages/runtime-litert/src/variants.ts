@@ -1,11 +1,13 @@
 import { byteLengthOf, dataOf, elementCount, isPareError, type ResidentTensor, tensor } from "@pare/core";
 import type { Feeds } from "@pare/core/session";
 import { dtypeOf, type TfliteModel } from "@pare/tflite";
-import { fail } from "./codes.ts";
+import { at, fail } from "./codes.ts";
 import type { Engine, EngineOptions, ModelLocation, WireSignature, WireTensor } from "./engine.ts";
 import { withOutputs } from "./entry.ts";
 import type { Compiled, Program } from "./program.ts";
 import { answerName, askingShapes, isOpen, withShapes, ZERO } from "./shapes.ts";
+
+const EMPTY = "it has no elements, and LiteRT has no buffers for such values; TFLite's interpreter has";
 
 /** Copies of a model that stay open, and as many shapes that are remembered. */
 const KEPT = 4;
@@ -64,7 +66,9 @@ export function makeVariants({ program, store, engineOptions, engine }: VariantP
   };
   const run = async (v: Variant, feeds: Feeds): Promise<Map<string, ResidentTensor>> => {
     const { engine: current, id, signature } = await open(v);
-    const { entry } = v.compiled;
+    const { entry, model } = v.compiled;
+    for (const { name, tensor: index } of entry.outputs)
+      if (model.graphs[entry.graph]!.tensors[index]!.shape.includes(0)) throw fail("litert/output", EMPTY, at(name));
     const results = await current.run({ id, signature: entry.index, inputs: ordered(v, signature, feeds) });
     const byName = new Map(results.map((t, i) => [signature.outputs[i]!.name, t]));
     return new Map(
@@ -177,5 +181,6 @@ export function makeVariants({ program, store, engineOptions, engine }: VariantP
 const ordered = ({ compiled }: Variant, signature: WireSignature, feeds: Feeds): WireTensor[] =>
   signature.inputs.map(({ name }, i) => {
     const t = feeds.get(name) ?? feeds.get(compiled.entry.inputs[i]!.name)!;
+    if (t.bytes.byteLength === 0) throw fail("litert/input", EMPTY, at(name));
     return { dtype: t.dtype, shape: t.shape, bytes: t.bytes };
   });

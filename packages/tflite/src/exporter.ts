@@ -80,9 +80,28 @@ export const tfliteExporter: Exporter<TfliteWriteOptions> = {
     const diagnostics = lowered.transposes.map(({ reason, value }) =>
       problem("tflite/transpose", reason, { severity: "info", location: { value: value.name } }),
     );
-    return { format: "tflite", files: [{ name: file, byteLength }], diagnostics };
+    return {
+      format: "tflite",
+      files: [{ name: file, byteLength }],
+      diagnostics: [...diagnostics, ...emptyEnds(lowered.model)],
+    };
   },
 };
+
+/** Warnings of inputs and outputs without elements. */
+function emptyEnds({ graphs, signatures }: TfliteModel): Diagnostic[] {
+  const [graph, signature] = [graphs[0]!, signatures[0]];
+  const ends = [...(signature?.inputs ?? []), ...(signature?.outputs ?? [])];
+  return ends
+    .filter(({ tensor }) => graph.tensors[tensor]!.shape.includes(0))
+    .map(({ name }) =>
+      problem("tflite/no-elements", `${name} has no elements: LiteRT cannot hold it, only TFLite's interpreter can`, {
+        severity: "warning",
+        location: { value: name },
+        hint: "Leave it out of the model.",
+      }),
+    );
+}
 
 /**
  * Writes a model as TFLite: to a path, or as `model.tflite` to a sink. The old file stays until the new one is complete.

@@ -1,4 +1,4 @@
-import { attribute, failure } from "@pare/core";
+import { attribute, failure, type Node } from "@pare/core";
 import { eachIndex, type Nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
 import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, intList, ints, text } from "./rule.ts";
 
@@ -38,8 +38,16 @@ function sourceCoordinate(
   }
 }
 
-/** The places on the source's axis that a coordinate is made of, and their parts. */
-function tapsOf(call: Call, mode: string, at: number, scale: number, size: number): { index: number; part: number }[] {
+/** A place on the source's axis, and its part of an element of the result. */
+interface Tap {
+  readonly index: number;
+  readonly part: number;
+}
+
+/** The places on the source's axis that a coordinate is made of. */
+function tapsOf(node: Node, at: number, scale: number, size: number, spend: (steps: number) => void): Tap[] {
+  const call = { node };
+  const mode = text(call, "mode", "nearest");
   if (mode === "nearest") {
     const how = text(call, "nearest_mode", "round_prefer_floor");
     const index =
@@ -60,13 +68,41 @@ function tapsOf(call: Call, mode: string, at: number, scale: number, size: numbe
       ? (t: number) => Math.max(0, 1 - t)
       : (t: number) => (t <= 1 ? ((a + 2) * t - (a + 3)) * t * t + 1 : t < 2 ? a * (((t - 5) * t + 8) * t - 4) : 0);
   const reach = (mode === "linear" ? 1 : 2) * stretch;
-  call.budget.spend(1024 * reach);
-  const taps: { index: number; part: number }[] = [];
+  spend(1024 * reach);
+  const taps: Tap[] = [];
   for (let index = Math.ceil(at - reach); index <= Math.floor(at + reach); index++)
     taps.push({ index, part: kernel(Math.abs(index - at) / stretch) });
   const inside = int(call, "exclude_outside", 0) === 1 ? taps.filter((t) => t.index >= 0 && t.index < size) : taps;
   const sum = inside.reduce((s, t) => s + t.part, 0);
   return inside.map((t) => ({ index: t.index, part: t.part / sum }));
+}
+
+/** How a `Resize` changes one axis. */
+export interface ResizedAxis {
+  /** Elements of the source, and of the result. */
+  readonly from: number;
+  readonly to: number;
+  /** Of the result to the source; `to` is rounded. */
+  readonly scale: number;
+  /** The part of the axis that a crop takes, as fractions of it. */
+  readonly roi: readonly [number, number];
+}
+
+/** What each element of the result is made of along one axis, by the definition of ONNX; `outside` where a crop leaves it. */
+export function resizeTaps(
+  node: Node,
+  { from, to, scale, roi }: ResizedAxis,
+  spend: (steps: number) => void = () => {},
+): { readonly taps: readonly Tap[]; readonly outside: boolean }[] {
+  const mode = text({ node }, "coordinate_transformation_mode", "half_pixel");
+  return Array.from({ length: to }, (_, i) => {
+    const at = sourceCoordinate(mode, i, from, to, scale, roi);
+    const taps = tapsOf(node, at, scale, from, spend).map(({ index, part }) => ({
+      index: Math.max(0, Math.min(from - 1, index)),
+      part,
+    }));
+    return { taps, outside: mode === "tf_crop_and_resize" && (at < 0 || at > from - 1) };
+  });
 }
 
 /** Sizes and scales of all axes. */
@@ -96,7 +132,6 @@ function targetOf(call: Call, x: Nd) {
 const resize: EvaluateRule = (call) => {
   const x = input(call, 0);
   const { axes, scales, shape } = targetOf(call, x);
-  const mode = text(call, "mode", "nearest");
   const transformation = text(call, "coordinate_transformation_mode", "half_pixel");
   const roi = call.inputs[1] && numbersOf(call.inputs[1]);
   const outside = attribute(call.node, "extrapolation_value", "float") ?? 0;
@@ -106,18 +141,11 @@ const resize: EvaluateRule = (call) => {
   const taps = shape.map((to, axis) => {
     const from = x.shape[axis]!;
     const k = axes.indexOf(axis);
-    return Array.from({ length: to }, (_, i) => {
-      if (k < 0 || (to === from && scales[axis] === 1 && transformation !== "tf_crop_and_resize"))
-        return { taps: [{ index: i, part: 1 }], outside: false };
-      const part: [number, number] = roi && roi.length > 0 ? [roi[k]!, roi[k + axes.length]!] : [0, 1];
-      const at = sourceCoordinate(transformation, i, from, to, scales[axis]!, part);
-      const beyond = transformation === "tf_crop_and_resize" && (at < 0 || at > from - 1);
-      const list = tapsOf(call, mode, at, scales[axis]!, from).map((t) => ({
-        ...t,
-        index: Math.max(0, Math.min(from - 1, t.index)),
-      }));
-      return { taps: list, outside: beyond };
-    });
+    if (k < 0 || (to === from && scales[axis] === 1 && transformation !== "tf_crop_and_resize"))
+      return Array.from({ length: to }, (_, i) => ({ taps: [{ index: i, part: 1 }], outside: false }));
+    const part: [number, number] = roi && roi.length > 0 ? [roi[k]!, roi[k + axes.length]!] : [0, 1];
+    const resized = { from, to, scale: scales[axis]!, roi: part };
+    return resizeTaps(call.node, resized, (steps) => call.budget.spend(steps));
   });
   const most = taps.map((axis) => axis.reduce((n, at) => Math.max(n, at.taps.length), 0));
   call.budget.spend(8 * data.length * most.reduce((n, d) => n * d, 1));

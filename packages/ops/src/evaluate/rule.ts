@@ -28,9 +28,10 @@ export const ints = ({ inputs }: Call, index: number): number[] | undefined => {
   return found && Array.from(numbersOf(found));
 };
 
-export const int = ({ node }: Call, name: string, fallback: number): number => intAttribute(node, name, fallback);
-export const intList = ({ node }: Call, name: string): readonly number[] | undefined => intsAttribute(node, name);
-export const float = ({ node }: Call, name: string, fallback: number): number =>
+type Attributed = Pick<Call, "node">;
+export const int = ({ node }: Attributed, name: string, fallback: number): number => intAttribute(node, name, fallback);
+export const intList = ({ node }: Attributed, name: string): readonly number[] | undefined => intsAttribute(node, name);
+export const float = ({ node }: Attributed, name: string, fallback: number): number =>
   attribute(node, name, "float") ?? fallback;
-export const text = ({ node }: Call, name: string, fallback: string): string =>
+export const text = ({ node }: Attributed, name: string, fallback: string): string =>
   String(attribute(node, name, "string") ?? fallback);

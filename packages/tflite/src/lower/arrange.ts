@@ -102,16 +102,21 @@ function split(c: Context) {
   const sizes = c.maybe(1)
     ? c.constants(1, "sizes")
     : Array.from({ length: count }, (_, i) => Math.min(each, dim - i * each));
-  if (sizes.some((s) => s <= 0)) refuse("a part has no elements");
-  if (count === 1) return c.give(0, x);
   const results = sizes.map((s) => ({ shape: x.shape.map((d, i) => (i === axis ? s : d)), dtype: x.dtype }));
-  const equal = sizes.every((s) => s === sizes[0]);
+  const full = results.filter((_, i) => sizes[i] !== 0);
+  const lengths = sizes.filter((s) => s !== 0);
+  const equal = lengths.every((s) => s === lengths[0]);
   const at = c.full("int32", [], [axis]);
-  const parts = equal
-    ? c.addMany("SPLIT", [at, x], results, { num_splits: count })
-    : c.addMany("SPLIT_V", [x, c.ints(sizes), at], results, { num_splits: count });
-  parts.forEach((p, i) => {
-    c.give(i, p);
+  const options = { num_splits: full.length };
+  const parts =
+    full.length === 1
+      ? [x]
+      : equal
+        ? c.addMany("SPLIT", [at, x], full, options)
+        : c.addMany("SPLIT_V", [x, c.ints(lengths), at], full, options);
+  let next = 0;
+  results.forEach(({ shape, dtype }, i) => {
+    c.give(i, sizes[i] === 0 ? c.full(dtype, shape, []) : parts[next++]!);
   });
 }
 

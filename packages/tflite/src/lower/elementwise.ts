@@ -236,6 +236,14 @@ function powers(c: Context, base: Val, exponent: Val): Val {
   return result!;
 }
 
+export function elu(c: Context, x: Val, alpha: number): Val {
+  if (alpha === 1) return un(c, "ELU", x);
+  return plus(c, un(c, "RELU", x), mul(c, un(c, "ELU", c.binary("MINIMUM", x, num(c, 0))), alpha));
+}
+
+export const thresholdedRelu = (c: Context, x: Val, alpha: number): Val =>
+  c.select(c.binary("GREATER", x, num(c, alpha), "bool"), x, num(c, 0));
+
 function bitShift(c: Context) {
   const [a, b] = [c.in(0), c.in(1)];
   if (a.dtype === "uint64") refuse("LiteRT has no uint64");
@@ -335,11 +343,7 @@ export const elementwise: Lowerings = {
   CastLike: (c) => c.give(0, castTo(c, c.in(0), c.in(1).dtype)),
   PRelu: prelu,
   LeakyRelu: formula((c, x) => c.unary("LEAKY_RELU", x, { alpha: c.float("alpha", 0.01) })),
-  Elu: formula((c, x) => {
-    const alpha = c.float("alpha", 1);
-    if (alpha === 1) return un(c, "ELU", x);
-    return plus(c, un(c, "RELU", x), mul(c, un(c, "ELU", c.binary("MINIMUM", x, num(c, 0))), alpha));
-  }),
+  Elu: formula((c, x) => elu(c, x, c.float("alpha", 1))),
   Celu: formula((c, x) => {
     const alpha = c.float("alpha", 1);
     const below = mul(c, un(c, "ELU", mul(c, c.binary("MINIMUM", x, num(c, 0)), 1 / alpha)), alpha);
@@ -357,9 +361,7 @@ export const elementwise: Lowerings = {
   }),
   Softplus: formula(softplus),
   Softsign: formula((c, x) => over(c, x, plus(c, un(c, "ABS", x), 1))),
-  ThresholdedRelu: formula((c, x) =>
-    c.select(c.binary("GREATER", x, num(c, c.float("alpha", 1)), "bool"), x, num(c, 0)),
-  ),
+  ThresholdedRelu: formula((c, x) => thresholdedRelu(c, x, c.float("alpha", 1))),
   Shrink: (c) => {
     const x = c.in(0);
     const [lambd, bias] = [c.float("lambd", 0.5), c.float("bias", 0)];

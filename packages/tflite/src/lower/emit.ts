@@ -1,5 +1,6 @@
 import { computedTensor, resident, type Tensor, tensor } from "@pare/core";
 import { float32ToFloat16 } from "@pare/ops/numeric";
+import { reshaped } from "@pare/ops/weights";
 import { tensorTypeOf } from "../format/dtypes.ts";
 import { operator, type TfliteModel, type TfliteOperator, type TfliteTensor } from "../format/model.ts";
 import type { OptionsOf } from "../format/options.ts";
@@ -64,19 +65,35 @@ export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
     }
     const shape = storedShape(placed.value, placed.last);
     const type = tensorTypeOf(placed.value.dtype)!;
-    const copy = tensors.push({ name: nameOf(name), type, shape, has_rank: true }) - 1;
-    const to = tensors.push(int32(`${name}/shape`, shape)) - 1;
-    if (placed.value.data && shape.length > 0) {
-      // LiteRT computes some operators on constants before it knows where the output of the model is to be, and fails then.
+    let from = index;
+    if (placed.value.data) {
+      // LiteRT reshapes constants before it knows where the output of the model is to be, and fails then; it cuts them later.
+      const whole = shape.length > 0 ? shape : [1];
+      if (shape.length === 0)
+        from =
+          tensors.push({
+            name: nameOf(`${name}/constant`),
+            type,
+            shape: whole,
+            has_rank: true,
+            data: reshaped(placed.value.data, whole),
+          }) - 1;
       const start =
         tensors.push(
           int32(
             `${name}/start`,
-            shape.map(() => 0),
+            whole.map(() => 0),
           ),
         ) - 1;
-      operators.push(operator("SLICE", [index, start, to], [copy]));
-    } else operators.push(operator("RESHAPE", [index, to], [copy], { new_shape: shape }));
+      const size = tensors.push(int32(`${name}/size`, whole)) - 1;
+      const cut = tensors.push({ name: nameOf(name), type, shape: whole, has_rank: true }) - 1;
+      operators.push(operator("SLICE", [from, start, size], [cut]));
+      if (shape.length > 0) return cut;
+      from = cut;
+    }
+    const copy = tensors.push({ name: nameOf(name), type, shape, has_rank: true }) - 1;
+    const to = tensors.push(int32(`${name}/shape`, shape)) - 1;
+    operators.push(operator("RESHAPE", [from, to], [copy], { new_shape: shape }));
     return copy;
   });
   return {

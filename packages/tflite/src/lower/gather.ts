@@ -27,6 +27,15 @@ function gather(c: Context) {
   c.give(0, c.gather(x, fromStart(c, c.in(1), x.shape[axis]!), axis));
 }
 
+/** The elements along an axis, or of all, that a condition which is known names. */
+function compress(c: Context) {
+  const condition = c.constants(1, "condition");
+  const whole = !c.node.attributes.has("axis");
+  const x = whole ? c.reshape(c.in(0), [elementCount(c.in(0).shape)]) : c.in(0);
+  const at = [...condition.keys()].filter((i) => condition[i] !== 0);
+  c.give(0, c.gather(x, c.ints(at), whole ? 0 : axisOf(c.int("axis", 0), x.shape.length)));
+}
+
 /** For each element of a shape, its offset in a tensor of these strides, where `axis` does not count. */
 function offsets(shape: readonly number[], strides: readonly number[], axis: number): number[] {
   const own = stridesOf(shape);
@@ -213,6 +222,7 @@ function maxUnpool(c: Context) {
 }
 
 export const gathers: Lowerings = {
+  Compress: compress,
   Gather: gather,
   GatherElements: gatherElements,
   GatherND: gatherND,

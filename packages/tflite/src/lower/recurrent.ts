@@ -1,6 +1,6 @@
 import { attribute } from "@pare/core";
 import { type Context, type Lowerings, refuse } from "./context.ts";
-import { minus, mul, plus, softplus } from "./elementwise.ts";
+import { elu, minus, mul, plus, softplus, thresholdedRelu } from "./elementwise.ts";
 import type { Val } from "./program.ts";
 
 type Activation = (c: Context, x: Val) => Val;
@@ -8,31 +8,59 @@ type Activation = (c: Context, x: Val) => Val;
 /** Longest sequence that is written out step by step. */
 const MOST_STEPS = 512;
 
-function activationOf(c: Context, index: number, fallback: string): Activation {
-  const name = (attribute(c.node, "activations", "strings") ?? [])[index] ?? fallback;
-  const alpha = attribute(c.node, "activation_alpha", "floats")?.[index];
-  const beta = attribute(c.node, "activation_beta", "floats")?.[index];
-  switch (String(name).toLowerCase()) {
+/**
+ * The activations of all directions, in order, with those in `each` for each direction where the node names none. It lists
+ * parameters for those only that have them.
+ */
+function activationsOf(c: Context, each: readonly string[]): Activation[] {
+  const directions = c.in(1).shape[0]!;
+  const names = attribute(c.node, "activations", "strings") ?? Array<readonly string[]>(directions).fill(each).flat();
+  const [alphas, betas] = ["activation_alpha", "activation_beta"].map((name) => [
+    ...(attribute(c.node, name, "floats") ?? []),
+  ]) as [number[], number[]];
+  const alpha = (fallback: number) => alphas.shift() ?? fallback;
+  const beta = (fallback: number) => betas.shift() ?? fallback;
+  return names.map((name) => activationOf(String(name), alpha, beta));
+}
+
+type Parameter = (fallback: number) => number;
+
+function activationOf(name: string, alpha: Parameter, beta: Parameter): Activation {
+  switch (name.toLowerCase()) {
     case "sigmoid":
-      return (k, x) => k.unary("LOGISTIC", x);
+      return (c, x) => c.unary("LOGISTIC", x);
     case "tanh":
-      return (k, x) => k.unary("TANH", x);
+      return (c, x) => c.unary("TANH", x);
     case "relu":
-      return (k, x) => k.unary("RELU", x);
+      return (c, x) => c.unary("RELU", x);
     case "softplus":
       return softplus;
-    case "affine":
-      return (k, x) => plus(k, mul(k, x, alpha ?? 1), beta ?? 0);
-    case "leakyrelu":
-      return (k, x) => k.unary("LEAKY_RELU", x, { alpha: alpha ?? 0.01 });
-    case "hardsigmoid":
-      return (k, x) =>
-        k.binary("MINIMUM", k.unary("RELU", plus(k, mul(k, x, alpha ?? 0.2), beta ?? 0.5)), k.scalar(1, x));
-    case "elu":
-      if ((alpha ?? 1) === 1) return (k, x) => k.unary("ELU", x);
-      return refuse("its Elu has an alpha that is not 1");
     case "softsign":
-      return (k, x) => k.binary("DIV", x, plus(k, k.unary("ABS", x), 1));
+      return (c, x) => c.binary("DIV", x, plus(c, c.unary("ABS", x), 1));
+    case "affine": {
+      const [a, b] = [alpha(1), beta(0)];
+      return (c, x) => plus(c, mul(c, x, a), b);
+    }
+    case "leakyrelu": {
+      const a = alpha(0.01);
+      return (c, x) => c.unary("LEAKY_RELU", x, { alpha: a });
+    }
+    case "hardsigmoid": {
+      const [a, b] = [alpha(0.2), beta(0.5)];
+      return (c, x) => c.binary("MINIMUM", c.unary("RELU", plus(c, mul(c, x, a), b)), c.scalar(1, x));
+    }
+    case "elu": {
+      const a = alpha(1);
+      return (c, x) => elu(c, x, a);
+    }
+    case "thresholdedrelu": {
+      const a = alpha(1);
+      return (c, x) => thresholdedRelu(c, x, a);
+    }
+    case "scaledtanh": {
+      const [a, b] = [alpha(1), beta(1)];
+      return (c, x) => mul(c, c.unary("TANH", mul(c, x, b)), a);
+    }
     default:
       return refuse(`its activation ${name} is not lowered`);
   }
@@ -131,14 +159,11 @@ const halves = (c: Context, bias: Val | undefined, size: number) =>
   bias ? ([c.part(bias, 0, 0, size), c.part(bias, 0, size, size)] as const) : [undefined, undefined];
 
 function lstm(c: Context) {
-  if (c.int("input_forget", 0) === 1) refuse("its input and forget gates are coupled");
+  const coupled = c.int("input_forget", 0) === 1;
+  const activations = activationsOf(c, ["Sigmoid", "Tanh", "Tanh"]);
   unrolled(c, [5, 6], ({ w, r, bias, index }) => {
     const hidden = r.shape[1]!;
-    const [f, g, h] = ["Sigmoid", "Tanh", "Tanh"].map((name, i) => activationOf(c, 3 * index + i, name)) as [
-      Activation,
-      Activation,
-      Activation,
-    ];
+    const [f, g, h] = activations.slice(3 * index) as [Activation, Activation, Activation];
     const [wb, rb] = halves(c, bias, 4 * hidden);
     const peep = c.maybe(7) && c.reshape(c.part(c.in(7), 0, index, 1), [3 * hidden]);
     const look = (v: Val, state: Val, i: number) => (peep ? plus(c, v, mul(c, state, gate(c, peep, i, hidden))) : v);
@@ -149,7 +174,7 @@ function lstm(c: Context) {
         const sums = plus(c, c.dense(input, w, wb), c.dense(before, r, rb));
         const part = (i: number) => gate(c, sums, i, hidden);
         const enter = f(c, clipped(c, look(part(0), cell, 0)));
-        const forget = f(c, clipped(c, look(part(2), cell, 2)));
+        const forget = coupled ? minus(c, c.scalar(1, enter), enter) : f(c, clipped(c, look(part(2), cell, 2)));
         const candidate = g(c, clipped(c, part(3)));
         const next = plus(c, mul(c, forget, cell), mul(c, enter, candidate));
         const leave = f(c, clipped(c, look(part(1), next, 1)));
@@ -161,12 +186,10 @@ function lstm(c: Context) {
 
 function gru(c: Context) {
   const linear = c.int("linear_before_reset", 0) === 1;
+  const activations = activationsOf(c, ["Sigmoid", "Tanh"]);
   unrolled(c, [5], ({ w, r, bias, index }) => {
     const hidden = r.shape[1]!;
-    const [f, g] = ["Sigmoid", "Tanh"].map((name, i) => activationOf(c, 2 * index + i, name)) as [
-      Activation,
-      Activation,
-    ];
+    const [f, g] = activations.slice(2 * index) as [Activation, Activation];
     const [wb, rb] = halves(c, bias, 3 * hidden);
     const rows = (v: Val, from: number, count: number) => c.part(v, 0, from * hidden, count * hidden);
     return {
@@ -189,8 +212,9 @@ function gru(c: Context) {
 }
 
 function rnn(c: Context) {
+  const activations = activationsOf(c, ["Tanh"]);
   unrolled(c, [5], ({ w, r, bias, index }) => {
-    const f = activationOf(c, index, "Tanh");
+    const f = activations[index]!;
     const [wb, rb] = halves(c, bias, r.shape[1]!);
     return {
       gates: 1,

@@ -1,17 +1,11 @@
-import { attr, type Node, node, type ResidentTensor, tensor } from "@pare/core";
-import { evaluateNode } from "@pare/ops/evaluate";
-import { numbersOf } from "@pare/ops/numeric";
+import { type ResizedAxis, resizeTaps } from "@pare/ops/evaluate";
 import { axisOf, type Context, type Lowerings, refuse } from "./context.ts";
 import { plus, widened } from "./elementwise.ts";
 import { hasOrders, type Val } from "./program.ts";
 
 /** How a Resize changes one dimension. */
-interface Axis {
+interface Axis extends ResizedAxis {
   readonly axis: number;
-  readonly size: number;
-  readonly out: number;
-  readonly scale: number;
-  readonly roi: readonly [number, number];
 }
 
 function axesOf(c: Context, x: Val): readonly Axis[] {
@@ -25,39 +19,26 @@ function axesOf(c: Context, x: Val): readonly Axis[] {
   const own = axes.map((axis, i) => (sizes ? sizes[i]! / x.shape[axis]! : scales![i]!));
   const common = policy === "not_larger" ? Math.min(...own) : Math.max(...own);
   return axes.map((axis, i) => {
-    const size = x.shape[axis]!;
+    const from = x.shape[axis]!;
     const keeps = sizes && policy !== "stretch";
     const scale = keeps ? common : own[i]!;
-    const out = keeps ? Math.floor(common * size + 0.5) : sizes ? sizes[i]! : Math.floor(size * scale);
-    return { axis, size, out, scale, roi: [roi?.[i] ?? 0, roi?.[axes.length + i] ?? 1] };
+    const to = keeps ? Math.floor(common * from + 0.5) : sizes ? sizes[i]! : Math.floor(from * scale);
+    return { axis, from, to, scale, roi: [roi?.[i] ?? 0, roi?.[axes.length + i] ?? 1] };
   });
 }
 
-/** The weights [out, size] with which the elements of a dimension go into the result, by ONNX's definition of Resize. */
-function weightsOf(n: Node, a: Axis): number[] {
-  const unit = Float32Array.from({ length: a.size * a.size }, (_, i) => Number(i % (a.size + 1) === 0));
-  const attributes = new Map(n.attributes).set("axes", attr.ints([0])).set("extrapolation_value", attr.float(0));
-  attributes.delete("keep_aspect_ratio_policy");
-  const isExact = Math.floor(a.size * a.scale) === a.out;
-  const single = node("Resize", ["x", "roi", isExact ? "scales" : "", isExact ? "" : "sizes"], ["y"], attributes);
-  const found = evaluateNode(single, [
-    tensor("float32", [a.size, a.size], unit),
-    tensor("float32", [2], a.roi),
-    isExact ? tensor("float32", [1], [a.scale]) : undefined,
-    isExact ? undefined : tensor("int64", [1], [a.out]),
-  ]);
-  return [...numbersOf(found?.[0] as ResidentTensor)];
-}
-
 function alongAxis(c: Context, x: Val, a: Axis): Val {
-  if (a.out * a.size > 1 << 22) refuse("its weights would take more memory than is reasonable");
-  const weights = weightsOf(c.node, a);
-  const rows = Array.from({ length: a.out }, (_, i) => weights.slice(i * a.size, (i + 1) * a.size));
-  const single = rows.map((row) => row.findIndex((w, i) => w === 1 && row.every((v, j) => j === i || v === 0)));
-  if (single.every((i) => i >= 0)) return c.gather(x, c.ints(single), a.axis);
+  if (a.to * a.from > 1 << 22) refuse("its weights would take more memory than is reasonable");
+  const places = resizeTaps(c.node, a).map((p) => ({ ...p, taps: p.taps.filter((t) => t.part !== 0) }));
+  if (places.every(({ taps, outside }) => taps.length === 1 && !outside))
+    return c.gather(x, c.ints(places.map(({ taps }) => taps[0]!.index)), a.axis);
+  const weights = new Float64Array(a.to * a.from);
+  places.forEach(({ taps, outside }, i) => {
+    if (!outside) for (const { index, part } of taps) weights[i * a.from + index]! += part;
+  });
   const rank = x.shape.length;
   const perm = x.shape.map((_, i) => (i === a.axis ? rank - 1 : i === rank - 1 ? a.axis : i));
-  return c.transpose(c.dense(c.transpose(x, perm), c.full("float32", [a.out, a.size], weights)), perm);
+  return c.transpose(c.dense(c.transpose(x, perm), c.full("float32", [a.to, a.from], weights)), perm);
 }
 
 /** Which of LiteRT's own two says the same, with its options. */
@@ -66,8 +47,8 @@ function builtinOf(c: Context, axes: readonly Axis[]) {
   const how = c.text("coordinate_transformation_mode", "half_pixel");
   if (c.int("antialias", 0) === 1) return undefined;
   // LiteRT takes the ratio of sizes as the scale.
-  if (axes.some((a) => Math.abs(a.scale * a.size - a.out) > 1e-6 * a.out)) return undefined;
-  const wide = axes.every((a) => a.out > 1);
+  if (axes.some((a) => Math.abs(a.scale * a.from - a.to) > 1e-6 * a.to)) return undefined;
+  const wide = axes.every((a) => a.to > 1);
   const isHalf = how === "half_pixel" || (how === "pytorch_half_pixel" && wide);
   const isAligned = how === "align_corners" && wide;
   const options = { half_pixel_centers: isHalf, align_corners: isAligned };
@@ -75,7 +56,7 @@ function builtinOf(c: Context, axes: readonly Axis[]) {
   if (mode === "linear") return { code: "RESIZE_BILINEAR" as const, options };
   if (mode !== "nearest") return undefined;
   const rounding = c.text("nearest_mode", "round_prefer_floor");
-  const integral = axes.every((a) => a.out % a.size === 0);
+  const integral = axes.every((a) => a.to % a.from === 0);
   const exact = how === "asymmetric" ? rounding === "floor" : rounding === "round_prefer_ceil";
   const isHalfUp = isHalf && integral && rounding.startsWith("round_prefer");
   return exact || isHalfUp ? { code: "RESIZE_NEAREST_NEIGHBOR" as const, options } : undefined;
@@ -85,12 +66,12 @@ function resize(c: Context) {
   const given = c.in(0);
   const crops = c.text("coordinate_transformation_mode", "") === "tf_crop_and_resize";
   const x = c.text("mode", "nearest") === "nearest" ? given : widened(c, given, ["float32"]);
-  const axes = axesOf(c, x).filter((a) => a.size !== a.out || a.scale !== 1 || crops);
+  const axes = axesOf(c, x).filter((a) => a.from !== a.to || a.scale !== 1 || crops);
   if (axes.length === 0) return c.give(0, given);
   const isSpatial = x.shape.length === 4 && x.dtype === "float32" && hasOrders(x) && axes.every((a) => a.axis >= 2);
   const builtin = isSpatial && !crops ? builtinOf(c, axes) : undefined;
   if (builtin) {
-    const sizes = [2, 3].map((i) => axes.find((a) => a.axis === i)?.out ?? x.shape[i]!);
+    const sizes = [2, 3].map((i) => axes.find((a) => a.axis === i)?.to ?? x.shape[i]!);
     const result = { shape: [...x.shape.slice(0, 2), ...sizes], dtype: x.dtype, order: "last" } as const;
     const resized = c.add(builtin.code, [{ value: x, order: "last" }, c.ints(sizes)], result, builtin.options);
     return c.give(0, c.cast(resized, given.dtype));
@@ -102,15 +83,11 @@ function resize(c: Context) {
 
 /** What stands where a crop leaves the image, where everything else adds 0. */
 function outside(c: Context, v: Val, axes: readonly Axis[], value: number): Val {
-  const isOut = ({ roi: [from, to], size, out }: Axis, i: number) => {
-    const end = size - 1;
-    const at = out > 1 ? from * end + (i * (to - from) * end) / (out - 1) : 0.5 * (from + to) * end;
-    return at < 0 || at > end;
-  };
+  const isOut = new Map(axes.map((a) => [a.axis, resizeTaps(c.node, a).map((place) => place.outside)]));
   const shape = v.shape.map((d, i) => (axes.some((a) => a.axis === i) ? d : 1));
   const own = shape.map((_, i) => shape.slice(i + 1).reduce((n, d) => n * d, 1));
   const values = Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, n) =>
-    axes.some((a) => isOut(a, Math.floor(n / own[a.axis]!) % shape[a.axis]!)) ? value : 0,
+    axes.some(({ axis }) => isOut.get(axis)![Math.floor(n / own[axis]!) % shape[axis]!]) ? value : 0,
   );
   return c.full("float32", shape, values);
 }
