@@ -91,7 +91,8 @@ export function arrange(source: Program, sink: Sink, nhwc: boolean): Arranged {
   const writtenLast = (v: Val) => isPlanned(v) && sideOf(writers.get(v)!) === 1;
   const place = (v: Val, last: boolean, reader: Node | undefined, who: string): Placed => {
     if (v.data) return { value: last && hasOrders(v) ? turned(v) : v, last: false };
-    if (!hasOrders(v) || writtenLast(v) === last) return aliases.get(v) ?? { value: v, last: hasOrders(v) && last };
+    const written = aliases.get(v) ?? { value: v, last: writtenLast(v) };
+    if (!hasOrders(v) || writtenLast(v) === last) return written;
     let other = made.get(v);
     if (!other) {
       other = { value: v, last };
@@ -103,10 +104,7 @@ export function arrange(source: Program, sink: Sink, nhwc: boolean): Arranged {
       const parameter = free ? storedShape(v, last) : perm;
       steps.push({
         code: free ? "RESHAPE" : "TRANSPOSE",
-        inputs: [
-          { value: v, last: !last },
-          { value: intsOf(sink, parameter), last: false },
-        ],
+        inputs: [written, { value: intsOf(sink, parameter), last: false }],
         outputs: [other],
         options: free ? { new_shape: parameter } : {},
         node: reader,

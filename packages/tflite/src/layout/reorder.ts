@@ -65,18 +65,15 @@ const withAxes =
 
 const reduction: Reorder = (s, sink) => {
   const [x, axes] = s.inputs.map((a) => a!.value) as [Val, Val];
-  if (s.options["keep_dims"] !== true) {
-    // What remains must remain in its order.
-    const gone = new Set(numbersOf(axes.data as ResidentTensor));
-    const left = lastOrder(x.shape.length).filter((axis) => !gone.has(axis) && x.shape[axis] !== 1);
-    if (left.some((axis, i) => i > 0 && axis < left[i - 1]!)) return undefined;
-    if (hasOrders(s.outputs[0]!.value)) {
-      const out = s.outputs[0]!;
-      const found = withAxes(1, 0)(s, sink);
-      return found && { ...found, outputs: [{ ...out, order: "source" }] };
-    }
-  }
-  return withAxes(1, 0)(s, sink);
+  const found = withAxes(1, 0)(s, sink);
+  if (!found || s.options["keep_dims"] === true) return found;
+  const gone = new Set(numbersOf(axes.data as ResidentTensor));
+  const kept = x.shape.map((_, axis) => axis).filter((axis) => !gone.has(axis));
+  const left = lastOrder(x.shape.length).filter((axis) => !gone.has(axis));
+  const out = s.outputs[0]!;
+  if (`${left}` === `${kept}`) return { ...found, outputs: [hasOrders(out.value) ? { ...out, order: "source" } : out] };
+  const isLast = hasOrders(out.value) && `${left}` === `${permuted(kept, lastOrder(kept.length))}`;
+  return isLast ? found : undefined;
 };
 
 const concat: Reorder = (s) => {

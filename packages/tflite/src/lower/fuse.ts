@@ -5,7 +5,7 @@ import { transposed } from "./constant.ts";
 import type { Sink } from "./context.ts";
 import { hasOrders, lastOrder, type Program, type Step, type Val } from "./program.ts";
 
-/** Activations that an operator before them can compute, by their operator. LiteRT ignores others in silence. */
+/** Activations that an operator before them can compute, by their operator. LiteRT ignores others in silence, and CONCATENATION all. */
 const activations: ReadonlyMap<string, string> = new Map([
   ["RELU", "RELU"],
   ["RELU6", "RELU6"],
@@ -13,9 +13,7 @@ const activations: ReadonlyMap<string, string> = new Map([
 ]);
 
 const taking = new Set(
-  "ADD SUB MUL DIV CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED CONCATENATION AVERAGE_POOL_2D MAX_POOL_2D CONV_3D".split(
-    " ",
-  ),
+  "ADD SUB MUL DIV CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED AVERAGE_POOL_2D MAX_POOL_2D CONV_3D".split(" "),
 );
 
 /** Lets operators compute the activation that alone reads their result, and drops steps whose results nobody reads. */
