@@ -165,9 +165,9 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
   const model = noting(search?.model ?? passed, options.samples);
   const diagnosis = verify ? await diagnosisOf(ran, search, { ...options, runtime }) : undefined;
   const diagnostics = [...input.diagnostics, ...report.passes.flatMap((p) => p.diagnostics)];
-  const write = writerOf(
-    options.tflite ? { tflite: await fixedShapes(model, options) } : { onnx: writeOptions(options) },
-  );
+  const shaped = options.tflite && (await fixedShapes(model, options));
+  if (shaped) diagnostics.push(...shaped.diagnostics);
+  const write = writerOf(shaped ? { tflite: shaped.tflite } : { onnx: writeOptions(options) });
 
   const staging = output === undefined ? undefined : await stage(output);
   try {

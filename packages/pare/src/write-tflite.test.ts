@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { attr, graph, model, node, samplesFrom, tensor, value } from "@pare/core";
+import { attr, graph, model, type Node, node, samplesFrom, tensor, value } from "@pare/core";
 import { openTflite } from "@pare/tflite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { compress } from "./compress.ts";
@@ -57,6 +57,53 @@ test("writes TFLite of the shapes of the samples, verified in LiteRT against the
   const written = await openTflite(output);
   expect(written.model.graph.inputs[0]).toMatchObject({ name: "image", type: { shape: [1, 2, 6, 8] } });
   await written.close();
+});
+
+/** The network with all but the batch known, and what more is computed of its result `y`. */
+function batched(...more: readonly Node[]) {
+  const { graph: g, ...rest } = network();
+  const inputs = [value("image", "float32", ["N", 2, 6, 8])];
+  return { ...rest, graph: { ...g, inputs, nodes: [...g.nodes, ...more], outputs: [value("z", "float32")] } };
+}
+
+const two = tensor(
+  "float32",
+  [2, 2, 6, 8],
+  Array.from({ length: 192 }, (_, i) => Math.cos(i)),
+);
+
+test("leaves the batch open, verified for that of the samples", async () => {
+  const output = join(folder, "open.tflite");
+  const options = { passes: [], output, tflite: {}, samples: samplesFrom([{ image: two }]), latency: false };
+  const result = await compress(batched(node("Neg", ["y"], ["z"])), options);
+  expect(result.comparison!.outputs[0]!.maxAbsError).toBeLessThan(1e-5);
+  expect(result.diagnostics.map((d) => d.code)).not.toContain("pare/fixed-batch");
+  await result.close();
+  const written = await openTflite(output);
+  expect(written.model.graph.inputs[0]!.type).toMatchObject({ shape: [null, 2, 6, 8] });
+  await written.close();
+});
+
+test("fixes the batch where something depends on its size, and says so", async () => {
+  const output = join(folder, "fixed.tflite");
+  const size = [node("Shape", ["y"], ["s"]), node("Cast", ["s"], ["t"], { to: attr.int(1) })];
+  const model = batched(...size, node("Mul", ["t", "t"], ["z"]));
+  for (const samples of [undefined, samplesFrom([{ image: two }])]) {
+    const result = await compress(model, {
+      passes: [],
+      output,
+      tflite: {},
+      latency: false,
+      ...(samples ? { samples } : {}),
+    });
+    expect(result.diagnostics).toContainEqual(
+      expect.objectContaining({ code: "pare/fixed-batch", message: expect.stringContaining("depends on the batch") }),
+    );
+    await result.close();
+    const written = await openTflite(output);
+    expect(written.model.graph.inputs[0]!.type).toMatchObject({ shape: [samples ? 2 : 1, 2, 6, 8] });
+    await written.close();
+  }
 });
 
 test("says which shape is missing", async () => {

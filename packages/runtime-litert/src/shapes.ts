@@ -12,7 +12,7 @@ export const isOpen = (model: TfliteModel, { graph, inputs, outputs }: Entry): b
   [...inputs, ...outputs].some(({ tensor }) => isDynamic(model.graphs[graph]!.tensors[tensor]!));
 
 /**
- * The model with these shapes of its inputs, its outputs being the shapes of the outputs that it had. What LiteRT knows
+ * The model with these shapes of its inputs, its outputs being the shapes of its {@link ranked} outputs. What LiteRT knows
  * before a run it does not write to outputs, so that {@link ZERO}, one more input, is added to them.
  */
 export function askingShapes(model: TfliteModel, entry: Entry, shapes: readonly Shape[]): TfliteModel {
@@ -21,7 +21,7 @@ export function askingShapes(model: TfliteModel, entry: Entry, shapes: readonly 
   const operators = [...graph.operators];
   const add = (name: string, shape: Shape): number => tensors.push({ name, type: "INT32", shape, has_rank: true }) - 1;
   const zero = add(ZERO, [1]);
-  const outputs = entry.outputs.map(({ tensor }, i): TfliteEnd => {
+  const outputs = ranked(model, entry).map(({ tensor }, i): TfliteEnd => {
     const rank = [graph.tensors[tensor]!.shape.length];
     const shape = add(`pare shape ${i}`, rank);
     const answer = add(answerName(i), rank);
@@ -43,9 +43,13 @@ export function askingShapes(model: TfliteModel, entry: Entry, shapes: readonly 
   return { ...asking, signatures };
 }
 
+/** The outputs that have dimensions. */
+export const ranked = (model: TfliteModel, { graph, outputs }: Entry): readonly TfliteEnd[] =>
+  outputs.filter(({ tensor }) => model.graphs[graph]!.tensors[tensor]!.shape.length > 0);
+
 /** The input of int32 [1] that has to be 0. */
 export const ZERO = "pare zero";
-/** What the shape of the n-th output is called. */
+/** What the shape of the n-th of them is called. */
 export const answerName = (output: number): string => `pare answer ${output}`;
 
 /** The model with these shapes of its inputs and outputs, and none that is open. */

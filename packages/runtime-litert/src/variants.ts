@@ -3,9 +3,9 @@ import type { Feeds } from "@pare/core/session";
 import { dtypeOf, type TfliteModel } from "@pare/tflite";
 import { at, fail } from "./codes.ts";
 import type { Engine, EngineOptions, ModelLocation, WireSignature, WireTensor } from "./engine.ts";
-import { withOutputs } from "./entry.ts";
+import { type Entry, withOutputs } from "./entry.ts";
 import type { Compiled, Program } from "./program.ts";
-import { answerName, askingShapes, isOpen, withShapes, ZERO } from "./shapes.ts";
+import { answerName, askingShapes, isOpen, ranked, withShapes, ZERO } from "./shapes.ts";
 
 const EMPTY = "it has no elements, and LiteRT has no buffers for such values; TFLite's interpreter has";
 
@@ -17,6 +17,8 @@ export interface ModelStore {
   put(model: TfliteModel, signal: AbortSignal): Promise<ModelLocation>;
   remove(location: ModelLocation): Promise<void>;
 }
+
+type Shapes = readonly (readonly number[])[];
 
 export interface VariantParts {
   readonly program: Program;
@@ -93,8 +95,15 @@ export function makeVariants({ program, store, engineOptions, engine }: VariantP
   /** Asks LiteRT how large the outputs are. */
   const closed = async ({ model, entry }: Compiled, feeds: Feeds, stop: AbortSignal): Promise<Compiled> => {
     const shapes = entry.inputs.map(({ name }) => feeds.get(name)!.shape);
+    const asked = ranked(model, entry);
+    const answers = asked.length > 0 ? await askedShapes(model, entry, shapes, feeds, stop) : [];
+    const found = new Map(asked.map(({ name }, i) => [name, answers[i]!]));
+    const outputs = entry.outputs.map(({ name }) => found.get(name) ?? []);
+    return { model: withShapes(model, entry, shapes, outputs), entry };
+  };
+  const askedShapes = async (model: TfliteModel, entry: Entry, shapes: Shapes, feeds: Feeds, stop: AbortSignal) => {
     const asking = askingShapes(model, entry, shapes);
-    const outputs = entry.outputs.map((_, i) => ({ name: answerName(i), tensor: i }));
+    const outputs = ranked(model, entry).map((_, i) => ({ name: answerName(i), tensor: i }));
     const probe: Variant = {
       compiled: { model: asking, entry: { ...entry, outputs } },
       location: await store.put(asking, stop),
@@ -102,16 +111,7 @@ export function makeVariants({ program, store, engineOptions, engine }: VariantP
     };
     try {
       const answers = await run(probe, new Map([...feeds, [ZERO, tensor("int32", [1], [0])]]));
-      const shapeOf = (name: string) => Array.from(dataOf(answers.get(name) as ResidentTensor<"int32">));
-      return {
-        model: withShapes(
-          model,
-          entry,
-          shapes,
-          outputs.map(({ name }) => shapeOf(name)),
-        ),
-        entry,
-      };
+      return outputs.map(({ name }) => Array.from(dataOf(answers.get(name) as ResidentTensor<"int32">)));
     } finally {
       await release(probe);
     }

@@ -4,6 +4,7 @@ import {
   type ExportContext,
   type Exporter,
   type FileSink,
+  isPareError,
   type Model,
   PareError,
   problem,
@@ -17,11 +18,12 @@ import type { TfliteModel } from "./format/model.ts";
 import { arrange, type Remaining } from "./layout/arrange.ts";
 import { emit } from "./lower/emit.ts";
 import { flattenedLast, simplified, withoutTransposedFactors } from "./lower/fuse.ts";
-import { programOf } from "./lower/program-of.ts";
+import { batchSizes, FixedBatch, withOpenBatch } from "./lower/open-batch.ts";
+import { batchShapes, programOf } from "./lower/program-of.ts";
 
 export interface TfliteWriteOptions {
   /** Shapes of inputs that the model leaves open: shapes of a TFLite file are fixed. */
-  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined;
   /** Whether inputs and outputs of four and more dimensions have their channels last. Default: as in the source. */
   readonly nhwc?: boolean;
   /** Element type in which weights are stored; what is computed stays float32. Default `float32`. */
@@ -37,13 +39,37 @@ export interface TfliteLowering {
 }
 
 /**
- * Says a model in the builtin operators of TFLite.
+ * Says a model in the builtin operators of TFLite. A batch that is open, the first dimension of inputs alone, stays so.
  * @throws PareError with everything that cannot be said: `tflite/refused` with node and reason, `tflite/open-shape`,
- * `tflite/input`
+ * `tflite/open-batch`, `tflite/input`
  */
 export function lowerToTflite(source: Model, options: TfliteWriteOptions = {}): TfliteLowering {
   if (isTflite(source)) return { model: fromCore(source), transposes: [] };
-  const { program, sink, problems } = programOf(source, options);
+  const [small, large] = batchSizes.map((batch) => batchShapes(source, options, batch));
+  if (!small || !large) return lowerFixed(source, options);
+  const at = (shapes: TfliteWriteOptions["shapes"]) => lowerFixed(source, { ...options, shapes }, true);
+  const lowered = at(small);
+  try {
+    const model = withOpenBatch(lowered.model, at(large).model);
+    return { model, transposes: lowered.transposes.map((t) => ({ ...t, elements: t.elements / batchSizes[0] })) };
+  } catch (error) {
+    if (!(error instanceof FixedBatch)) throw error;
+    const fixed = batchShapes(source, options, 1);
+    throw new PareError([
+      problem("tflite/open-batch", `the batch cannot stay open: ${error.message}`, {
+        location: { value: error.value },
+        hint: `Fix it: shapes: ${JSON.stringify(fixed)}.`,
+      }),
+    ]);
+  }
+}
+
+/** Whether all that is open of the shapes of inputs is their batch, the first dimension. */
+export const hasOpenBatch = (model: Model, options: TfliteWriteOptions = {}): boolean =>
+  !isTflite(model) && batchShapes(model, options, 1) !== undefined;
+
+function lowerFixed(source: Model, options: TfliteWriteOptions, openBatch = false): TfliteLowering {
+  const { program, sink, problems } = programOf(source, { ...options, openBatch });
   if (problems.length > 0) throw new PareError(problems);
   const arranged = arrange(
     simplified(flattenedLast(withoutTransposedFactors(program), sink)),
@@ -60,7 +86,13 @@ export const tfliteExporter: Exporter<TfliteWriteOptions> = {
   extensions: [".tflite"],
   check: (model, options = {}) => {
     const problems: Diagnostic[] = verify(model).filter((d) => d.code !== "core/no-opset");
-    return isTflite(model) ? problems : [...problems, ...programOf(model, options).problems];
+    try {
+      if (problems.length === 0) lowerToTflite(model, options);
+      return problems;
+    } catch (error) {
+      if (!isPareError(error)) throw error;
+      return [...problems, ...error.diagnostics];
+    }
   },
   async export(model, sink, name, options: TfliteWriteOptions & ExportContext = {}) {
     let lowered: TfliteLowering;

@@ -1,4 +1,5 @@
 export {
+  hasOpenBatch,
   lowerToTflite,
   type TfliteLowering,
   type TfliteWriteOptions,

@@ -21,9 +21,8 @@ export interface DryRun {
 export async function dryRun(input: Input, options: CompressOptions): Promise<DryRun> {
   const { passes, onnx: _, tflite: __, minCoverage, ...host } = options;
   const { model, report } = await run(passes, input.model, host);
-  const write = writerOf(
-    options.tflite ? { tflite: await fixedShapes(model, options) } : { onnx: writeOptions(options) },
-  );
+  const shaped = options.tflite && (await fixedShapes(model, options));
+  const write = writerOf(shaped ? { tflite: shaped.tflite } : { onnx: writeOptions(options) });
   return {
     ...(options.output === undefined ? {} : { output: options.output }),
     bytes: { before: totalBytes(input.sources), after: await predictBytes(model, write) },
@@ -32,6 +31,7 @@ export async function dryRun(input: Input, options: CompressOptions): Promise<Dr
     diff: diffGraphs(input.model, model),
     diagnostics: [
       ...report.passes.flatMap((p) => p.diagnostics),
+      ...(shaped?.diagnostics ?? []),
       ...coverageProblems(report, input.model, minCoverage),
     ],
   };

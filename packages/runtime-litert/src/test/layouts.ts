@@ -17,8 +17,16 @@ interface Site {
 /** What is done to a value; undefined where it cannot be done. */
 type Motif = (s: Site) => Value | undefined;
 
-/** Few sizes, so that dimensions are often equal: what goes wrong with them unequal shows in the shape. */
+/** Stands for the batch where that is open: a prime, so that no other dimension is a multiple of it. */
+const BATCH = 101;
+const isBatch = (d: number) => d % BATCH === 0;
+/** Elements for a batch of one. */
+const sizeOf = (shape: readonly number[]) => elementCount(shape.map((d) => (isBatch(d) ? d / BATCH : d)));
+/** Sizes are few, so that dimensions are often equal: what goes wrong with them unequal shows in the shape. */
 const MOST = 600;
+
+/** Thrown where a constant would depend on the batch. */
+class Skipped extends Error {}
 const ints = (values: readonly number[]) => tensor("int64", [values.length], [...values]);
 const without = (shape: readonly number[], axis: number) => shape.filter((_, i) => i !== axis);
 const withAt = (shape: readonly number[], axis: number, d: number) => shape.map((v, i) => (i === axis ? d : v));
@@ -32,8 +40,20 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] | undef
   return shape.includes(-1) ? undefined : shape;
 }
 
-const weight = ({ b, choose }: Site, shape: readonly number[]) => b.weight(trainedLike(shape, choose(50)));
+function weight({ b, choose }: Site, shape: readonly number[]): string {
+  if (shape.some(isBatch)) throw new Skipped();
+  return b.weight(trainedLike(shape, choose(50)));
+}
 const axisOf = ({ x, choose }: Site) => choose(Math.max(1, x.shape.length));
+/** An axis that is not the batch. */
+function innerAxisOf(s: Site): number {
+  const axis = axisOf(s);
+  if (isBatch(s.x.shape[axis]!)) throw new Skipped();
+  return axis;
+}
+const withoutBatch = (shape: readonly number[]) => {
+  if (shape.some(isBatch)) throw new Skipped();
+};
 
 const unary: Motif = ({ b, x, choose }) => {
   const op = ["Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSwish", "Neg", "Abs", "Elu", "Softplus"][choose(9)]!;
@@ -41,7 +61,7 @@ const unary: Motif = ({ b, x, choose }) => {
 };
 
 const withConstant: Motif = (s) => {
-  const kept = s.x.shape.map((d) => (s.choose(2) ? d : 1)).slice(s.choose(s.x.shape.length + 1));
+  const kept = s.x.shape.map((d) => (s.choose(2) && !isBatch(d) ? d : 1)).slice(s.choose(s.x.shape.length + 1));
   const w = weight(s, kept);
   const op = ["Add", "Sub", "Mul", "Max"][s.choose(4)]!;
   return { name: s.b.op(op, s.choose(2) ? [s.x.name, w] : [w, s.x.name]), shape: s.x.shape };
@@ -50,7 +70,7 @@ const withConstant: Motif = (s) => {
 const withOther: Motif = ({ b, x, all, choose }) => {
   const other = all[choose(all.length)]!;
   const shape = broadcast(x.shape, other.shape);
-  if (!shape || elementCount(shape) > MOST) return undefined;
+  if (!shape || sizeOf(shape) > MOST) return undefined;
   return { name: b.op(["Add", "Sub", "Mul", "Min"][choose(4)]!, [x.name, other.name]), shape };
 };
 
@@ -71,20 +91,23 @@ const reshape: Motif = ({ b, x, choose }) => {
   for (let n = choose(3); n >= 0; n--) {
     const at = choose(Math.max(1, shape.length - 1));
     if (choose(2) && shape.length > 1) shape.splice(at, 2, shape[at]! * shape[at + 1]!);
-    else if (shape.length < 5) {
+    else if (shape.length < 5 && !isBatch(shape[at] ?? 1)) {
       const whole = shape[at] ?? 1;
       const parts = [1, 2, 3, 4, 6].filter((d) => whole % d === 0);
       const part = parts[choose(parts.length)]!;
       shape.splice(at, 1, part, whole / part);
     }
   }
-  return { name: b.op("Reshape", [x.name, b.weight(ints(shape))]), shape };
+  const told = shape.map((d) => (isBatch(d) ? -1 : d));
+  if (told.filter((d) => d < 0).length > 1) return undefined;
+  return { name: b.op("Reshape", [x.name, b.weight(ints(told))]), shape };
 };
 
 const conv: Motif = (s) => {
   const { b, x, choose } = s;
   const [n, c, ...spatial] = x.shape;
   if (spatial.length < 1 || spatial.length > 2) return undefined;
+  withoutBatch([c!, ...spatial]);
   const kernel = spatial.map(() => [1, 2, 3][choose(3)]!);
   const strides = spatial.map(() => 1 + choose(2));
   const dilations = spatial.map((_, i) => (strides[i] === 1 ? 1 + choose(2) : 1));
@@ -109,9 +132,10 @@ const convTranspose: Motif = (s) => {
   const { b, x, choose } = s;
   const [n, c, ...spatial] = x.shape;
   if (spatial.length !== 2) return undefined;
+  withoutBatch([c!, ...spatial]);
   const [stride, pad, extra] = [1 + choose(2), choose(2), choose(2)];
   const sizes = spatial.map((d) => (d - 1) * stride + 3 - 2 * pad + (extra && stride > 1 ? 1 : 0));
-  if (sizes.some((d) => d <= 0) || elementCount([n!, 2, ...sizes]) > MOST) return undefined;
+  if (sizes.some((d) => d <= 0) || sizeOf([n!, 2, ...sizes]) > MOST) return undefined;
   const attributes = {
     strides: attr.ints([stride, stride]),
     pads: attr.ints([pad, pad, pad, pad]),
@@ -123,6 +147,7 @@ const convTranspose: Motif = (s) => {
 const pool: Motif = ({ b, x, choose }) => {
   const [n, c, ...spatial] = x.shape;
   if (spatial.length !== 2) return undefined;
+  withoutBatch([c!, ...spatial]);
   const [stride, ceil] = [1 + choose(2), choose(2)];
   const pads = [0, 0, 0, 0].map(() => choose(2));
   const sizes = spatial.map((d, i) => {
@@ -193,14 +218,14 @@ const concat: Motif = (s) => {
   );
   const other = fits[choose(fits.length)]!;
   const shape = withAt(x.shape, axis, x.shape[axis]! + other.shape[axis]!);
-  if (elementCount(shape) > MOST) return undefined;
+  if (sizeOf(shape) > MOST) return undefined;
   return { name: b.op("Concat", [x.name, other.name], { axis: attr.int(axis) }), shape };
 };
 
 const slice: Motif = (s) => {
   const { b, x, choose } = s;
   if (x.shape.length === 0) return undefined;
-  const axis = axisOf(s);
+  const axis = innerAxisOf(s);
   const d = x.shape[axis]!;
   const start = choose(d);
   const [end, step] = choose(3) === 0 ? [-d - 1, -1 - choose(2)] : [d, 1 + choose(2)];
@@ -212,7 +237,7 @@ const slice: Motif = (s) => {
 const split: Motif = (s) => {
   const { b, x, choose } = s;
   if (x.shape.length === 0) return undefined;
-  const axis = axisOf(s);
+  const axis = innerAxisOf(s);
   const d = x.shape[axis]!;
   if (d < 2) return undefined;
   const first = 1 + choose(d - 1);
@@ -225,9 +250,9 @@ const pad: Motif = (s) => {
   const { b, x, choose } = s;
   if (x.shape.length === 0) return undefined;
   const mode = ["constant", "edge", "reflect"][choose(3)]!;
-  const pads = [...x.shape, ...x.shape].map((d) => (mode === "reflect" && d < 2 ? 0 : choose(2)));
+  const pads = [...x.shape, ...x.shape].map((d) => ((mode === "reflect" && d < 2) || isBatch(d) ? 0 : choose(2)));
   const shape = x.shape.map((d, i) => d + pads[i]! + pads[x.shape.length + i]!);
-  if (elementCount(shape) > MOST) return undefined;
+  if (sizeOf(shape) > MOST) return undefined;
   const fill = mode === "constant" && choose(2) ? [b.weight(tensor("float32", [], [0.5]))] : [];
   return { name: b.op("Pad", [x.name, b.weight(ints(pads)), ...fill], { mode: attr.string(mode) }), shape };
 };
@@ -235,12 +260,12 @@ const pad: Motif = (s) => {
 const gather: Motif = (s) => {
   const { b, x, choose } = s;
   if (x.shape.length === 0) return undefined;
-  const axis = axisOf(s);
+  const axis = innerAxisOf(s);
   const d = x.shape[axis]!;
   const isOne = choose(3) === 0;
   const at = isOne ? tensor("int64", [], [choose(d)]) : ints([choose(d), choose(d) - d, choose(d)]);
   const shape = isOne ? without(x.shape, axis) : withAt(x.shape, axis, 3);
-  if (elementCount(shape) > MOST) return undefined;
+  if (sizeOf(shape) > MOST) return undefined;
   return { name: b.op("Gather", [x.name, b.weight(at)], { axis: attr.int(axis) }), shape };
 };
 
@@ -278,20 +303,25 @@ const squeeze: Motif = ({ b, x, choose }) => {
 
 const resize: Motif = ({ b, x, choose }) => {
   if (x.shape.length !== 4) return undefined;
+  withoutBatch(x.shape.slice(1));
   const sizes = x.shape.slice(2).map((d) => d + choose(3));
   const shape = [...x.shape.slice(0, 2), ...sizes];
-  if (elementCount(shape) > MOST) return undefined;
+  if (sizeOf(shape) > MOST) return undefined;
   const attributes = {
     mode: attr.string(["nearest", "linear"][choose(2)]!),
     coordinate_transformation_mode: attr.string(["half_pixel", "asymmetric", "align_corners"][choose(3)]!),
     nearest_mode: attr.string(["floor", "round_prefer_ceil", "round_prefer_floor"][choose(3)]!),
   };
-  return { name: b.op("Resize", [x.name, "", "", b.weight(ints(shape))], attributes), shape };
+  return {
+    name: b.op("Resize", [x.name, "", "", b.weight(ints(sizes))], { ...attributes, axes: attr.ints([2, 3]) }),
+    shape,
+  };
 };
 
 const blocks: Motif = ({ b, x, choose }) => {
   if (x.shape.length !== 4) return undefined;
   const [n, c, h, w] = x.shape as [number, number, number, number];
+  withoutBatch([c, h, w]);
   if (choose(2) && c % 4 === 0) {
     const mode = attr.string(["DCR", "CRD"][choose(2)]!);
     const name = b.op("DepthToSpace", [x.name], { blocksize: attr.int(2), mode });
@@ -304,8 +334,9 @@ const blocks: Motif = ({ b, x, choose }) => {
 const expand: Motif = ({ b, x, choose }) => {
   const shape = x.shape.map((d) => (d === 1 && choose(2) ? 2 : d));
   if (choose(3) === 0 && shape.length < 4) shape.unshift(2);
-  if (elementCount(shape) > MOST) return undefined;
-  return { name: b.op("Expand", [x.name, b.weight(ints(shape))]), shape };
+  if (sizeOf(shape) > MOST) return undefined;
+  const told = shape.map((d) => (isBatch(d) ? 1 : d));
+  return { name: b.op("Expand", [x.name, b.weight(ints(told))]), shape };
 };
 
 const where: Motif = ({ b, x, all, choose }) => {
@@ -327,30 +358,34 @@ const motifs: readonly Motif[] = [
 
 /**
  * The model that a tape of numbers means: up to 12 operators in any order on small values of any rank, most of which care about
- * the order of dimensions.
+ * the order of dimensions. Its batch may be open: then it is `N`.
  */
-export function layoutModel(tape: readonly number[]): Model {
+export function layoutModel(tape: readonly number[], open = false): Model {
   let at = 0;
   const choose = (count: number) => (tape[at++] ?? 0) % count;
   const b = buildGraph();
   const side = [4, 2, 3][choose(3)]!;
-  const all: Value[] = [
-    [1, 4, 4, side],
-    [2, 4, side, 3],
+  const [one, two] = open ? [BATCH, BATCH] : [1, 2];
+  const shapes = [
+    [one, 4, 4, side],
+    [two, 4, side, 3],
     [4, 4, 4],
-  ]
-    .slice(0, 1 + choose(3))
-    .map((shape, i) => ({
-      name: b.input("float32", shape, `x${i}`),
-      shape,
-    }));
+  ];
+  const all: Value[] = shapes.slice(0, 1 + choose(3)).map((shape, i) => {
+    const declared = shape.map((d) => (isBatch(d) ? "N" : d));
+    return { name: b.input("float32", declared, `x${i}`), shape };
+  });
   for (let n = 2 + choose(11); n > 0; n--) {
     const x = all[all.length - 1 - choose(Math.min(3, all.length))]!;
-    const made = motifs[choose(motifs.length)]!({ b, x, all, choose });
-    if (made) all.push(made);
+    try {
+      const made = motifs[choose(motifs.length)]!({ b, x, all, choose });
+      if (made) all.push(made);
+    } catch (error) {
+      if (!(error instanceof Skipped)) throw error;
+    }
   }
   const outputs = all.slice(-1 - choose(3)).filter((v) => !v.name.startsWith("x"));
   const given = outputs.length > 0 ? outputs : [{ name: b.op("Neg", [all[0]!.name]), shape: all[0]!.shape }];
-  for (const { name, shape } of given) b.output(name, "float32", shape);
+  for (const { name, shape } of given) b.output(name, "float32", open ? undefined : shape);
   return b.model({ opsets: new Map([["", 27]]) });
 }

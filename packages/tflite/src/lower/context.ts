@@ -36,6 +36,8 @@ export interface Result {
 /** Where steps of one node go. */
 export interface Sink {
   readonly steps: Step[];
+  /** Whether the batch stays open, so that no operator may be told a shape in which it is. */
+  readonly openBatch: boolean;
   fresh(shape: readonly number[], dtype: DType, data?: Tensor): Val;
 }
 

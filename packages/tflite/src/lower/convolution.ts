@@ -1,7 +1,8 @@
 import { elementCount } from "@pare/core";
-import { type Context, type Lowerings, refuse } from "./context.ts";
+import { transposed } from "./constant.ts";
+import { type Context, type Lowerings, last, refuse } from "./context.ts";
 import { widened } from "./elementwise.ts";
-import type { Val } from "./program.ts";
+import type { Arg, Val } from "./program.ts";
 
 /** A window that moves over the spatial dimensions of a value. */
 export interface Window {
@@ -213,14 +214,66 @@ function transposed2d(c: Context, given: Val, weight: Val, strides: readonly num
   const w = line ? c.reshape(weight, [weight.shape[0]!, weight.shape[1]!, 1, weight.shape[2]!]) : weight;
   const [h, wide] = stretch(raw) as [number, number];
   const [n, o] = [x.shape[0]!, w.shape[1]!];
-  const [stride_h, stride_w] = stretch(strides);
-  const y = c.add(
-    "TRANSPOSE_CONV",
-    [c.ints([n, h, wide, o]), { value: c.transpose(w, [1, 2, 3, 0]), order: "source" }, { value: x, order: "last" }],
-    { shape: [n, o, h, wide], dtype: "float32", order: "last" },
-    { padding: "VALID", stride_h, stride_w },
-  );
+  const [stride_h, stride_w] = stretch(strides) as [number, number];
+  const y = c.sink.openBatch
+    ? untoldTransposed(c, x, w, [stride_h, stride_w])
+    : c.add(
+        "TRANSPOSE_CONV",
+        [
+          c.ints([n, h, wide, o]),
+          { value: c.transpose(w, [1, 2, 3, 0]), order: "source" },
+          { value: x, order: "last" },
+        ],
+        { shape: [n, o, h, wide], dtype: "float32", order: "last" },
+        { padding: "VALID", stride_h, stride_w },
+      );
   return line ? c.reshapeLast(y, [n, o, wide]) : y;
+}
+
+/**
+ * A transposed convolution without the shape of its result, which TRANSPOSE_CONV is told: blocks where the kernel is as large
+ * as the stride, else a convolution of the input with zeros between its elements.
+ */
+function untoldTransposed(c: Context, x: Val, w: Val, strides: readonly [number, number]): Val {
+  const [n, inputs, height, width] = x.shape as [number, number, number, number];
+  const [, outputs, kh, kw] = w.shape as [number, number, number, number];
+  const [sh, sw] = strides;
+  const convolved = (v: Val, kernel: Val) => {
+    const [filters, rows, columns] = kernel.shape as [number, number, number];
+    const shape = [n, filters, v.shape[2]! - rows + 1, v.shape[3]! - columns + 1];
+    const operands = [{ value: v, order: "last" }, { value: kernel, order: "source" }, c.full("float32", [filters], 0)];
+    const result = { shape, dtype: "float32", order: "last" } as const;
+    return c.add("CONV_2D", operands as Arg[], result, {
+      padding: "VALID",
+      stride_h: 1,
+      stride_w: 1,
+      dilation_h_factor: 1,
+      dilation_w_factor: 1,
+    });
+  };
+  if (kh === sh && kw === sw && sh === sw) {
+    const kernel = c.reshape(c.transpose(w, [2, 3, 1, 0]), [sh * sw * outputs, 1, 1, inputs]);
+    const blocks = convolved(x, kernel);
+    const result = { shape: [n, outputs, height * sh, width * sw], dtype: "float32", order: "last" } as const;
+    return c.add("DEPTH_TO_SPACE", [last(blocks)], result, { block_size: sh });
+  }
+  if (!w.data) refuse("its weights are known only when it runs, and so is the batch");
+  const zeros = [0, 0, 0, 0];
+  let v = x;
+  if (sh > 1) {
+    const rows = c.pad(c.reshapeLast(v, [n, width * inputs, height, 1]), zeros, [0, 0, 0, sh - 1]);
+    v = c.reshapeLast(rows, [n, inputs, height * sh, width]);
+  }
+  if (sw > 1) {
+    const places = c.pad(c.reshapeLast(v, [n, inputs, height * sh * width, 1]), zeros, [0, 0, 0, sw - 1]);
+    v = c.reshapeLast(places, [n, inputs, height * sh, width * sw]);
+  }
+  // Of the zeros behind the last element some are the padding.
+  const [tall, wide] = [(height - 1) * sh + kh, (width - 1) * sw + kw];
+  const before = [0, 0, kh - 1, kw - 1];
+  const padded = c.pad(v, before, [0, 0, Math.max(0, kh - sh), Math.max(0, kw - sw)]);
+  const turned = c.constant(transposed(w.data!, [1, 2, 3, 0], [2, 3]));
+  return c.slice(convolved(padded, turned), zeros, [n, outputs, tall, wide]);
 }
 
 function transposed3d(c: Context, x: Val, w: Val, strides: readonly number[], raw: readonly number[]): Val {

@@ -1,4 +1,4 @@
-import { computedTensor, resident, type Tensor, tensor } from "@pare/core";
+import { computedTensor, resident, type Tensor } from "@pare/core";
 import { float32ToFloat16 } from "@pare/ops/numeric";
 import { reshaped } from "@pare/ops/weights";
 import { tensorTypeOf } from "../format/dtypes.ts";
@@ -6,6 +6,7 @@ import { operator, type TfliteModel, type TfliteOperator, type TfliteTensor } fr
 import type { OptionsOf } from "../format/options.ts";
 import type { Arranged, Placed } from "../layout/arrange.ts";
 import { storedShape } from "../layout/reorder.ts";
+import { int32 } from "./constant.ts";
 import type { Val } from "./program.ts";
 
 export interface EmitOptions {
@@ -127,11 +128,3 @@ const halved = (t: Tensor): Tensor =>
       return float32ToFloat16(new Float32Array(values.buffer, values.byteOffset, values.byteLength / 4));
     },
   });
-
-const int32 = (name: string, values: readonly number[]): TfliteTensor => ({
-  name,
-  type: "INT32",
-  shape: [values.length],
-  has_rank: true,
-  data: tensor("int32", [values.length], [...values]),
-});

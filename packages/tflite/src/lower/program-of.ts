@@ -28,7 +28,24 @@ import { lowerings } from "./table.ts";
 
 export interface LowerOptions {
   /** Shapes of inputs in the place of those that the model declares. */
-  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined;
+  /** Whether the size of the batch is one of several that the result is for. */
+  readonly openBatch?: boolean;
+}
+
+/**
+ * The shapes of inputs whose first dimension alone is open, with a batch of this size there; undefined where no input is open,
+ * or one is in another dimension too.
+ */
+export function batchShapes(model: Model, { shapes = {} }: LowerOptions, batch: number): LowerOptions["shapes"] {
+  const open: Record<string, readonly number[]> = {};
+  for (const { name, type } of model.graph.inputs) {
+    if (type?.kind !== "tensor" || shapes[name] || model.graph.weights.has(name)) continue;
+    const [first, ...rest] = type.shape ?? [null, null];
+    if (!rest.every((d) => typeof d === "number")) return undefined;
+    if (first !== undefined && typeof first !== "number") open[name] = [batch, ...(rest as number[])];
+  }
+  return Object.keys(open).length > 0 ? { ...shapes, ...open } : undefined;
 }
 
 export interface Lowered {
@@ -58,6 +75,7 @@ export function programOf(source: Model, options: LowerOptions = {}): Lowered {
   let count = 0;
   const sink: Sink = {
     steps,
+    openBatch: options.openBatch ?? false,
     fresh: (shape, dtype, data) => ({ id: count++, name: `v${count}`, shape, dtype, data }),
   };
   const inputs: Val[] = [];
