@@ -1,4 +1,4 @@
-import { computedTensor, resident, type Tensor } from "@pare/core";
+import { deriveTensor, type Tensor } from "@pare/core";
 import { float32ToFloat16 } from "@pare/ops/numeric";
 import { reshaped } from "@pare/ops/weights";
 import { tensorTypeOf } from "../format/dtypes.ts";
@@ -118,13 +118,4 @@ const labelOf = (p: Placed, node: string | undefined) =>
 const isHalved = (t: Tensor) => t.dtype === "float32" && t.byteLength >= 4 * MOST_SMALL;
 
 const halved = (t: Tensor): Tensor =>
-  computedTensor({
-    dtype: "float16",
-    shape: t.shape,
-    key: t.key === undefined ? undefined : `${t.key}|float16`,
-    compute: async (signal) => {
-      const { bytes } = await resident(t, signal);
-      const values = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-      return float32ToFloat16(new Float32Array(values.buffer, values.byteOffset, values.byteLength / 4));
-    },
-  });
+  deriveTensor(t as Tensor<"float32">, { key: "float16@1", dtype: "float16", map: float32ToFloat16 });

@@ -85,7 +85,7 @@ test("says which shape is missing, and takes it", () => {
   const open = model(
     graph({
       nodes: [node("Relu", ["x"], ["y"])],
-      inputs: [value("x", "float32", ["N", 4])],
+      inputs: [value("x", "float32", ["N", null])],
       outputs: [{ name: "y" }],
     }),
   );
