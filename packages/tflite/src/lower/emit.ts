@@ -10,7 +10,7 @@ import { int32 } from "./constant.ts";
 import type { Val } from "./program.ts";
 
 export interface EmitOptions {
-  /** Element type in which large constants of float32 are stored. */
+  /** Element type in which large constants of float32, and biases of such filters, are stored. */
   readonly weights: "float32" | "float16";
   readonly description?: string | undefined;
 }
@@ -29,6 +29,7 @@ export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
     names.set(base, count + 1);
     return count === 0 ? base : `${base}_${count}`;
   };
+  const halves = options.weights === "float16" ? halvedIn(arranged) : new Set();
   const define = (p: Placed, name: string): number => {
     const known = indices[p.last ? 1 : 0].get(p.value);
     if (known !== undefined) return known;
@@ -36,7 +37,7 @@ export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
     const shape = storedShape(value, p.last);
     const common = { name: nameOf(name), type: tensorTypeOf(value.dtype)!, shape, has_rank: true };
     let index: number;
-    if (value.data && options.weights === "float16" && isHalved(value.data)) {
+    if (value.data && halves.has(value)) {
       const stored = halved(value.data);
       const at = tensors.push({ ...common, name: nameOf(`${name}/float16`), type: "FLOAT16", data: stored }) - 1;
       index = tensors.push(common) - 1;
@@ -115,7 +116,21 @@ export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
 const labelOf = (p: Placed, node: string | undefined) =>
   p.value.data ? `${node || "constant"}/${p.value.name}` : p.value.name;
 
-const isHalved = (t: Tensor) => t.dtype === "float32" && t.byteLength >= 4 * MOST_SMALL;
+const isLarge = ({ data: t }: Val) => t?.dtype === "float32" && t.byteLength >= 4 * MOST_SMALL;
+
+/** Operators with a bias, after the filter. XNNPACK decodes filters once, when it is loaded, only where biases are decoded too. */
+const biased: ReadonlySet<string> = new Set(["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]);
+
+/** Constants that are stored in half the bytes: large ones, and biases of those. */
+function halvedIn({ steps }: Arranged): ReadonlySet<Val> {
+  const found = new Set<Val>();
+  for (const { code, inputs } of steps) {
+    for (const p of inputs) if (p && isLarge(p.value)) found.add(p.value);
+    const [filter, bias] = [inputs[1]?.value, inputs[2]?.value];
+    if (biased.has(code) && filter && isLarge(filter) && bias?.data) found.add(bias);
+  }
+  return found;
+}
 
 const halved = (t: Tensor): Tensor =>
   deriveTensor(t as Tensor<"float32">, { key: "float16@1", dtype: "float16", map: float32ToFloat16 });
