@@ -17,7 +17,7 @@ import { fromCore, isTflite } from "./format/from-core.ts";
 import type { TfliteModel } from "./format/model.ts";
 import { arrange, type Remaining } from "./layout/arrange.ts";
 import { emit } from "./lower/emit.ts";
-import { flattenedLast, simplified, withoutTransposedFactors } from "./lower/fuse.ts";
+import { flattenedLast, simplified, throughout, withoutTransposedFactors } from "./lower/fuse.ts";
 import { batchSizes, FixedBatch, withOpenBatch } from "./lower/open-batch.ts";
 import { batchShapes, programOf } from "./lower/program-of.ts";
 
@@ -71,11 +71,8 @@ export const hasOpenBatch = (model: Model, options: TfliteWriteOptions = {}): bo
 function lowerFixed(source: Model, options: TfliteWriteOptions, openBatch = false): TfliteLowering {
   const { program, sink, problems } = programOf(source, { ...options, openBatch });
   if (problems.length > 0) throw new PareError(problems);
-  const arranged = arrange(
-    simplified(flattenedLast(withoutTransposedFactors(program), sink)),
-    sink,
-    options.nhwc ?? false,
-  );
+  const fused = throughout(program, (p) => simplified(flattenedLast(withoutTransposedFactors(p), sink)));
+  const arranged = arrange(fused, sink, options.nhwc ?? false);
   const model = emit(arranged, { weights: options.weights ?? "float32" });
   return { model, transposes: arranged.transposes };
 }

@@ -22,11 +22,13 @@ export interface Placed {
 }
 
 /** A step whose operands are placed. */
-export interface PlacedStep extends Omit<Step, "inputs" | "outputs" | "node"> {
+export interface PlacedStep extends Omit<Step, "inputs" | "outputs" | "node" | "graphs"> {
   /** Undefined for what an output of the model needs. */
   readonly node: Node | undefined;
   readonly inputs: readonly (Placed | undefined)[];
   readonly outputs: readonly Placed[];
+  /** Graphs that it runs, whose inputs and outputs lie as in the source. */
+  readonly graphs?: readonly Arranged[] | undefined;
 }
 
 /** A transposition that remains, and why. */
@@ -146,7 +148,9 @@ export function arrange(source: Program, sink: Sink, nhwc: boolean): Arranged {
     if (side === 1 && (s.code === "BROADCAST_TO" || s.code === "FILL")) {
       inputs[1] = { value: intsOf(sink, storedShape(s.outputs[0]!.value, true)), last: false };
     }
-    steps.push({ ...said, inputs, outputs });
+    const graphs = s.graphs?.map((g) => arrange(g, sink, false));
+    for (const g of graphs ?? []) transposes.push(...g.transposes);
+    steps.push({ ...said, inputs, outputs, graphs });
   });
   const outputs = program.outputs.map(({ name, value }) => ({
     name,

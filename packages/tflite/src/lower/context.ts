@@ -60,6 +60,10 @@ export class Context {
   get sink(): Sink {
     return this.#sink;
   }
+  /** The same node, with steps that go elsewhere. */
+  within(sink: Sink): Context {
+    return new Context(this.node, this.#inputs, sink, this.inferred);
+  }
   get inputs(): readonly (Val | undefined)[] {
     return this.#inputs;
   }
@@ -114,13 +118,14 @@ export class Context {
     inputs: readonly (Val | Arg | undefined)[],
     results: readonly Result[],
     options: Step["options"] = {},
+    graphs?: Step["graphs"],
   ): Val[] {
     const outputs = results.map(({ shape, dtype, order }) => {
       if (shape.some((d) => d <= 0)) refuse("a value has no elements", "Give shapes in which no dimension is 0.");
       return { value: this.#sink.fresh(shape, dtype), ...(order ? { order } : {}) };
     });
     const args = inputs.map((v) => (v === undefined ? undefined : "value" in v ? v : { value: v }));
-    this.#sink.steps.push({ code, inputs: args, outputs, options, node: this.node });
+    this.#sink.steps.push({ code, inputs: args, outputs, options, node: this.node, graphs });
     return outputs.map((o) => o.value);
   }
 
@@ -147,6 +152,8 @@ export class Context {
   }
   cast(x: Val, dtype: DType): Val {
     if (x.dtype === dtype) return x;
+    const known = x.dtype === "int32" && dtype === "int64" ? this.numbers(x) : undefined;
+    if (known) return this.full(dtype, x.shape, known);
     return this.add("CAST", [x], { shape: x.shape, dtype });
   }
   select(condition: Val, a: Val, b: Val): Val {

@@ -1,22 +1,23 @@
 import { attribute, type GraphView, type Node } from "@pare/core";
-import { type Context, refuse } from "./context.ts";
+import { type Context, refuse, type Sink } from "./context.ts";
+import { apart, areAlike, at, chosen, fromEnd, repeated, times } from "./nested.ts";
 import type { Val } from "./program.ts";
 import { lowerGraph, type Surroundings } from "./program-of.ts";
 
-/** Most times that the body of a loop is written out. */
-const MOST_TURNS = 256;
+/** Steps of both branches that are rather computed both, and one result taken. */
+const FEW_STEPS = 4;
 
-/** Lowers a node that holds graphs: both branches and a choice, or a body as often as it runs. */
+/** Lowers a node that holds graphs. */
 export function unfold(c: Context, view: GraphView, values: ReadonlyMap<string, Val>, around: Surroundings) {
   const { node } = c;
-  const body = (name: string, given: readonly Val[]) => inside(node, name, view, values, given, around);
+  const body: Body = (name, given, sink) => inside(node, name, view, values, given, { ...around, sink });
   if (node.op === "If") return choose(c, body);
   if (node.op === "Loop") return loop(c, body);
   if (node.op === "Scan") return scan(c, body);
   refuse(`there is no lowering of ${node.op}`);
 }
 
-type Body = (name: string, given: readonly Val[]) => readonly Val[];
+type Body = (name: string, given: readonly Val[], sink: Sink) => readonly Val[];
 
 /** The outputs of a graph inside a node, for these inputs. */
 function inside(
@@ -37,68 +38,70 @@ function inside(
   return graph.outputs.map((v) => own.get(v.name) ?? refuse(`nothing computes ${v.name}`));
 }
 
+function giveAll(c: Context, values: readonly Val[], from = 0): void {
+  values.forEach((v, i) => {
+    c.give(from + i, v);
+  });
+}
+
 function choose(c: Context, body: Body) {
   const known = c.numbers(c.in(0));
-  if (known) {
-    body(known[0] ? "then_branch" : "else_branch", []).forEach((v, i) => {
-      c.give(i, v);
-    });
-    return;
-  }
-  const [yes, no] = [body("then_branch", []), body("else_branch", [])];
-  yes.forEach((v, i) => {
-    const other = no[i]!;
-    if (`${v.shape}` !== `${other.shape}` || v.dtype !== other.dtype) refuse("its branches give different shapes");
-    c.give(i, c.select(c.reshape(c.in(0), []), v, other));
-  });
+  if (known) return giveAll(c, body(known[0] ? "then_branch" : "else_branch", [], c.sink));
+  const part = (name: string) => apart(c.sink, (sink) => body(name, [], sink));
+  const [yes, no] = [part("then_branch"), part("else_branch")];
+  if (!areAlike(yes.results, no.results))
+    refuse("its branches give different shapes", "Make its condition a constant.");
+  const condition = c.reshape(c.in(0), []);
+  if (yes.steps.length + no.steps.length > FEW_STEPS) return giveAll(c, chosen(c, condition, yes, no));
+  c.sink.steps.push(...yes.steps, ...no.steps);
+  const both = yes.results.map((v, i) => c.select(condition, v, no.results[i]!));
+  giveAll(c, both);
 }
 
 function loop(c: Context, body: Body) {
-  const most = c.maybe(0) ? c.numbers(c.in(0))?.[0] : undefined;
-  if (most === undefined) refuse("how often it runs is known only when it runs", "Make its trip count a constant.");
-  if (most! > MOST_TURNS) refuse(`it runs up to ${most} times; at most ${MOST_TURNS} are written out`);
-  let going = c.maybe(1);
-  const started = going && c.numbers(going);
-  if (started?.[0] === 0) refuse("it never runs");
-  if (started) going = undefined;
-  let state = c.inputs.slice(2).map((_, i) => c.in(i + 2));
-  const carried = state.length;
-  const stacked: Val[][] = [];
-  for (let turn = 0; turn < most!; turn++) {
-    const outputs = body("body", [c.full("int64", [], [turn]), going ?? c.full("bool", [], [1]), ...state]);
-    const [next, ...rest] = outputs as [Val, ...Val[]];
-    const scans = rest.slice(carried);
-    const before = state;
-    const condition = going;
-    state = rest.slice(0, carried).map((v, i) => (condition ? c.select(c.reshape(condition, []), v, before[i]!) : v));
-    scans.forEach((v, i) => {
-      (stacked[i] ??= []).push(v);
-    });
-    const known = c.numbers(next);
-    if (scans.length > 0 && (going || !known)) refuse("how long its outputs become is known only when it runs");
-    if (known?.[0] === 0) break;
-    if (!known) {
-      going = going ? c.binary("LOGICAL_AND", c.reshape(going, []), c.reshape(next, [])) : c.reshape(next, []);
-    }
+  const count = c.maybe(0);
+  const most = c.numbers(count)?.[0];
+  const started = c.maybe(1) && c.numbers(c.in(1))?.[0];
+  const state = c.inputs.slice(2).map((_, i) => c.in(i + 2));
+  const truth = c.full("bool", [], [1]);
+  const turnOf = (k: Context, number: Val, going: Val, before: readonly Val[]) => {
+    const [next, ...rest] = body("body", [k.cast(number, "int64"), going, ...before], k.sink) as [Val, ...Val[]];
+    return { next, state: rest.slice(0, state.length), parts: rest.slice(state.length) };
+  };
+  // Whether it goes on may follow from constants alone.
+  const { results } = apart(c.sink, (sink) => {
+    const k = c.within(sink);
+    const { next, parts } = turnOf(k, c.sink.fresh([], "int32"), truth, state);
+    return [next, ...parts];
+  });
+  const [goesOn, ...stacked] = results as [Val, ...Val[]];
+  const isCounted = most !== undefined && (!c.maybe(1) || started === 1) && c.numbers(goesOn)?.[0] === 1;
+  if (isCounted) {
+    if (most === 0 && stacked.length > 0) refuse("it never runs");
+    const all = times(c, most, state, (k, number, before) => turnOf(k, number, truth, before));
+    return giveAll(c, [...all.state, ...all.parts]);
   }
-  state.forEach((v, i) => {
-    c.give(i, v);
+  if (stacked.length > 0)
+    refuse("how long its outputs become is known only when it runs", "Make its trip count and condition constants.");
+  const condition = c.maybe(1) ? c.reshape(c.in(1), []) : truth;
+  const limit = count && c.reshape(count, []);
+  const [, , ...after] = repeated(c, {
+    state: [c.scalar(0, "int64"), condition, ...state],
+    goesOn: (k, [number, going]) =>
+      limit ? k.binary("LOGICAL_AND", going!, k.binary("LESS", number!, limit, "bool")) : going!,
+    body(k, [number, going, ...before]) {
+      const turn = turnOf(k, number!, going!, before);
+      if (!areAlike(before, turn.state)) refuse("a value that it carries changes its type");
+      return [k.binary("ADD", number!, k.scalar(1, "int64")), k.reshape(turn.next, []), ...turn.state];
+    },
   });
-  stacked.forEach((parts, i) => {
-    c.give(carried + i, joined(c, parts, 0));
-  });
+  giveAll(c, after);
 }
-
-const joined = (c: Context, parts: readonly Val[], axis: number): Val =>
-  c.concat(
-    parts.map((v) => c.reshape(v, [...v.shape.slice(0, axis), 1, ...v.shape.slice(axis)])),
-    axis,
-  );
 
 function scan(c: Context, body: Body) {
   const count = c.int("num_scan_inputs", 0);
   const carried = c.inputs.length - count;
-  let state = c.inputs.slice(0, carried).map((_, i) => c.in(i));
+  const state = c.inputs.slice(0, carried).map((_, i) => c.in(i));
   const scanned = c.inputs.slice(carried).map((_, i) => c.in(carried + i));
   const axisAt = (name: string, i: number, rank: number) => {
     const axis = c.intList(name)?.[i] ?? 0;
@@ -106,27 +109,18 @@ function scan(c: Context, body: Body) {
   };
   const axes = scanned.map((v, i) => axisAt("scan_input_axes", i, v.shape.length));
   const turns = scanned[0]!.shape[axes[0]!]!;
-  if (turns > MOST_TURNS) refuse(`it runs ${turns} times; at most ${MOST_TURNS} are written out`);
-  const stacked: Val[][] = [];
-  for (let turn = 0; turn < turns; turn++) {
-    const slices = scanned.map((v, i) => {
-      const at = c.intList("scan_input_directions")?.[i] === 1 ? turns - 1 - turn : turn;
-      return c.reshape(
-        c.part(v, axes[i]!, at, 1),
-        v.shape.filter((_, axis) => axis !== axes[i]),
-      );
-    });
-    const outputs = body("body", [...state, ...slices]);
-    state = outputs.slice(0, carried);
-    outputs.slice(carried).forEach((v, i) => {
-      (stacked[i] ??= []).push(v);
-    });
-  }
-  state.forEach((v, i) => {
-    c.give(i, v);
+  const all = times(c, turns, state, (k, number, before) => {
+    const slices = scanned.map((v, i) =>
+      at(k, v, axes[i]!, c.intList("scan_input_directions")?.[i] === 1 ? fromEnd(k, number, turns) : number),
+    );
+    const outputs = body("body", [...before, ...slices], k.sink);
+    return { state: outputs.slice(0, carried), parts: outputs.slice(carried) };
   });
-  stacked.forEach((parts, i) => {
-    const list = c.intList("scan_output_directions")?.[i] === 1 ? [...parts].reverse() : parts;
-    c.give(carried + i, joined(c, list, axisAt("scan_output_axes", i, parts[0]!.shape.length + 1)));
+  const stacked = all.parts.map((v, i) => {
+    const turned = c.intList("scan_output_directions")?.[i] === 1 ? c.reverse(v, 0) : v;
+    const axis = axisAt("scan_output_axes", i, v.shape.length);
+    const perm = v.shape.map((_, k) => k).slice(1);
+    return c.transpose(turned, [...perm.slice(0, axis), 0, ...perm.slice(axis)]);
   });
+  giveAll(c, [...all.state, ...stacked]);
 }

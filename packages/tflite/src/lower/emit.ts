@@ -2,7 +2,13 @@ import { deriveTensor, type Tensor } from "@pare/core";
 import { float32ToFloat16 } from "@pare/ops/numeric";
 import { reshaped } from "@pare/ops/weights";
 import { tensorTypeOf } from "../format/dtypes.ts";
-import { operator, type TfliteModel, type TfliteOperator, type TfliteTensor } from "../format/model.ts";
+import {
+  operator,
+  type TfliteGraph,
+  type TfliteModel,
+  type TfliteOperator,
+  type TfliteTensor,
+} from "../format/model.ts";
 import type { OptionsOf } from "../format/options.ts";
 import type { Arranged, Placed } from "../layout/arrange.ts";
 import { storedShape } from "../layout/reorder.ts";
@@ -20,6 +26,32 @@ const MOST_SMALL = 256;
 
 /** An arranged program as a TFLite model, with the names of inputs and outputs in its signature. */
 export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
+  const graphs: TfliteGraph[] = [];
+  const main = graphs[addGraph(graphs, "main", arranged, options)]!;
+  return {
+    ...(options.description === undefined ? {} : { description: options.description }),
+    graphs,
+    signatures: [
+      {
+        key: "serving_default",
+        graph: 0,
+        inputs: arranged.inputs.map((p, i) => ({ name: p.value.name, tensor: main.inputs[i]! })),
+        outputs: arranged.outputs.map(({ name }, i) => ({ name, tensor: main.outputs[i]! })),
+      },
+    ],
+    metadata: [],
+  };
+}
+
+/** Options that say which graphs an operator runs. */
+const graphOptions: Readonly<Record<string, readonly [string, string]>> = {
+  IF: ["then_subgraph_index", "else_subgraph_index"],
+  WHILE: ["cond_subgraph_index", "body_subgraph_index"],
+};
+
+/** Adds a graph and those that its operators run; gives its index. */
+function addGraph(graphs: TfliteGraph[], label: string, arranged: Arranged, options: EmitOptions): number {
+  const index = graphs.push({ tensors: [], inputs: [], outputs: [], operators: [] }) - 1;
   const tensors: TfliteTensor[] = [];
   const operators: TfliteOperator[] = [];
   const indices = [new Map<Val, number>(), new Map<Val, number>()] as const;
@@ -55,7 +87,12 @@ export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
       const isOutput = output && output.placed.last === p.last;
       return define(p, isOutput ? output.name : (s.node?.outputs[i] ?? p.value.name) || p.value.name);
     });
-    operators.push(operator(s.code, ins, outs, s.options as OptionsOf<typeof s.code>));
+    const inner = (s.graphs ?? []).map((g, i): [string, number] => {
+      const option = graphOptions[s.code]![i]!;
+      return [option, addGraph(graphs, `${s.node?.name || s.code}/${option.split("_")[0]}`, g, options)];
+    });
+    const all = { ...s.options, ...Object.fromEntries(inner) };
+    operators.push(operator(s.code, ins, outs, all as OptionsOf<typeof s.code>));
   }
   const taken = new Set(inputs);
   const outputs = arranged.outputs.map(({ name, placed }) => {
@@ -98,19 +135,8 @@ export function emit(arranged: Arranged, options: EmitOptions): TfliteModel {
     operators.push(operator("RESHAPE", [from, to], [copy], { new_shape: shape }));
     return copy;
   });
-  return {
-    ...(options.description === undefined ? {} : { description: options.description }),
-    graphs: [{ name: "main", tensors, inputs, outputs, operators }],
-    signatures: [
-      {
-        key: "serving_default",
-        graph: 0,
-        inputs: arranged.inputs.map((p, i) => ({ name: p.value.name, tensor: inputs[i]! })),
-        outputs: arranged.outputs.map(({ name }, i) => ({ name, tensor: outputs[i]! })),
-      },
-    ],
-    metadata: [],
-  };
+  graphs[index] = { name: label, tensors, inputs, outputs, operators };
+  return index;
 }
 
 const labelOf = (p: Placed, node: string | undefined) =>

@@ -112,6 +112,12 @@ export function flattenedLast(program: Program, sink: Sink): Program {
   return { ...program, steps: steps.map(read) };
 }
 
+/** The program with what `change` makes of it and of the graphs in it. */
+export function throughout(program: Program, change: (p: Program) => Program): Program {
+  const steps = program.steps.map((s) => (s.graphs ? { ...s, graphs: s.graphs.map((g) => throughout(g, change)) } : s));
+  return change({ ...program, steps });
+}
+
 /** How often values are read, by what leads to an output. */
 function usesOf(program: Program): Map<Val, number> {
   const uses = new Map<Val, number>();

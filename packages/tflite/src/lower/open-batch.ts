@@ -29,13 +29,14 @@ export class FixedBatch extends Error {
  * @throws FixedBatch
  */
 export function withOpenBatch(small: TfliteModel, large: TfliteModel): TfliteModel {
-  const graph = new Merging(small.graphs[0]!, large.graphs[0]!).graph();
+  const graphs = small.graphs.map((g, i) => new Merging(g, large.graphs[i]!).graph());
+  const graph = graphs[0]!;
   const signatures = small.signatures.map((s) => ({
     ...s,
     inputs: s.inputs.map(({ name }, i) => ({ name, tensor: graph.inputs[i]! })),
     outputs: s.outputs.map(({ name }, i) => ({ name, tensor: graph.outputs[i]! })),
   }));
-  return { ...small, graphs: [graph], signatures };
+  return { ...small, graphs, signatures };
 }
 
 /** A number that is the same for any batch, or, where it is open, that for a batch of one, of which it is a multiple. */
@@ -175,7 +176,8 @@ class Merging {
     const key = `${rank},${axis}`;
     const known = this.#conditions.get(key);
     if (known !== undefined) return known;
-    const input = this.#a.inputs.find((i) => this.#shape(i)[0]?.open)!;
+    const input = this.#a.inputs.find((i) => this.#shape(i)[0]?.open);
+    if (input === undefined) return this.#fail("no input of its graph has the batch", this.#a.outputs[0]!);
     const { type, shape } = this.#tensors[input]!;
     const line = (length: number, at: number) => Array.from({ length }, (_, i): Size => ({ size: 1, open: i === at }));
     const name = `batch/${key}`;

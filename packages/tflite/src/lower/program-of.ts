@@ -170,6 +170,7 @@ export function lowerGraph(view: GraphView, values: Map<string, Val>, around: Su
       continue;
     }
     const mark = sink.steps.length;
+    const known = problems.length;
     const context = new Context(n, inputs, sink, (i) => shapeOf(view, n.outputs[i] ?? "", types));
     try {
       const lowering = n.domain === "" ? lowerings.get(n.op) : undefined;
@@ -192,6 +193,8 @@ export function lowerGraph(view: GraphView, values: Map<string, Val>, around: Su
       if (!(error instanceof Refusal) && !isPareError(error)) throw error;
       sink.steps.length = mark;
       for (const v of n.outputs) unknown.add(v);
+      // What is wrong inside of a graph that it holds was said there.
+      if (problems.length > known) continue;
       const reason = error instanceof Refusal ? error.message : error.diagnostics[0]!.message;
       const hint = error instanceof Refusal ? error.hint : error.diagnostics[0]!.hint;
       problems.push(

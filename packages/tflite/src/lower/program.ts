@@ -28,6 +28,8 @@ export interface Step {
   readonly options: Readonly<Record<string, unknown>>;
   /** The node of the source that it is part of. */
   readonly node: Node;
+  /** Graphs that it runs: both branches of IF; condition and body of WHILE. */
+  readonly graphs?: readonly Program[] | undefined;
 }
 
 /** A lowered graph, before it is decided how values lie in memory. */

@@ -1,11 +1,12 @@
 import { attribute } from "@pare/core";
 import { type Context, type Lowerings, refuse } from "./context.ts";
 import { elu, minus, mul, plus, softplus, thresholdedRelu } from "./elementwise.ts";
+import { at, fromEnd, times } from "./nested.ts";
 import type { Val } from "./program.ts";
 
 type Activation = (c: Context, x: Val) => Val;
 
-/** Longest sequence that is written out step by step. */
+/** Longest sequence that is written out step by step; a longer one is a WHILE. */
 const MOST_STEPS = 512;
 
 /**
@@ -66,12 +67,8 @@ function activationOf(name: string, alpha: Parameter, beta: Parameter): Activati
   }
 }
 
-/** What happens at one step: from the product of the input and the state to the next state. */
-interface Cell {
-  readonly gates: number;
-  /** Values that go from step to step; the first is the output. */
-  step(input: Val, states: readonly Val[]): readonly Val[];
-}
+/** What happens at one step: from the input and the values that go from step to step, of which the first is the output. */
+type Cell = (c: Context, input: Val, states: readonly Val[]) => readonly Val[];
 
 interface Direction {
   readonly w: Val;
@@ -80,49 +77,38 @@ interface Direction {
   readonly index: number;
 }
 
-function unrolled(c: Context, states: readonly (number | undefined)[], cellOf: (d: Direction) => Cell): void {
+function recurrent(c: Context, states: readonly (number | undefined)[], cellOf: (d: Direction) => Cell): void {
   const byBatch = c.int("layout", 0) === 1;
   const given = c.in(0);
   if (given.dtype !== "float32") refuse(`LiteRT does not compute it in ${given.dtype}`);
   const x = byBatch ? c.transpose(given, [1, 0, 2]) : given;
-  const [steps, batch, width] = x.shape as [number, number, number];
-  if (steps > MOST_STEPS)
-    refuse(`its sequence has ${steps} steps; at most ${MOST_STEPS} are written out`, "Give a shorter sequence.");
+  const [steps, batch] = x.shape as [number, number];
   const hidden = c.in(2).shape[2]!;
   const lengths = c.maybe(4) && lengthsOf(c, steps);
   const direction = c.text("direction", "forward");
   const count = c.in(1).shape[0]!;
-  const [all, finals]: [Val[], Val[][]] = [[], []];
+  const [all, finals]: [Val[], (readonly Val[])[]] = [[], []];
   for (let d = 0; d < count; d++) {
     const backward = direction === "reverse" || d === 1;
     const one = (i: number) => c.reshape(c.part(c.in(i), 0, d, 1), c.in(i).shape.slice(1));
     const cell = cellOf({ w: one(1), r: one(2), bias: c.maybe(3) && one(3), index: d });
-    let state: readonly Val[] = states.map((input) => {
+    const initial = states.map((input) => {
       if (input === undefined || !c.maybe(input)) return c.full("float32", [batch, hidden], 0);
-      const initial = byBatch ? c.transpose(c.in(input), [1, 0, 2]) : c.in(input);
-      return c.reshape(c.part(initial, 0, d, 1), [batch, hidden]);
+      const state = byBatch ? c.transpose(c.in(input), [1, 0, 2]) : c.in(input);
+      return c.reshape(c.part(state, 0, d, 1), [batch, hidden]);
     });
-    const outputs: Val[] = Array(steps);
-    for (let k = 0; k < steps; k++) {
-      const t = backward ? steps - 1 - k : k;
-      const input = c.reshape(c.part(x, 0, t, 1), [batch, width]);
-      const next = cell.step(input, state);
-      if (lengths) {
-        const isOn = c.binary("GREATER", lengths, c.scalar(t, "float32"), "bool");
-        outputs[t] = c.select(isOn, next[0]!, c.full("float32", [batch, hidden], 0));
-        state = next.map((v, i) => c.select(isOn, v, state[i]!));
-      } else {
-        outputs[t] = next[0]!;
-        state = next;
-      }
-    }
-    all.push(
-      c.concat(
-        outputs.map((v) => c.reshape(v, [1, 1, batch, hidden])),
-        0,
-      ),
-    );
-    finals.push([...state]);
+    const turn = (k: Context, number: Val, before: readonly Val[]) => {
+      const t = backward ? fromEnd(k, number, steps) : number;
+      const next = cell(k, at(k, x, 0, t), before);
+      if (!lengths) return { state: next, parts: [next[0]!] };
+      const isOn = k.binary("GREATER", lengths, k.cast(t, "float32"), "bool");
+      const output = k.select(isOn, next[0]!, k.full("float32", [batch, hidden], 0));
+      return { state: next.map((v, i) => k.select(isOn, v, before[i]!)), parts: [output] };
+    };
+    const { state, parts } = times(c, steps, initial, turn, MOST_STEPS);
+    const output = backward ? c.reverse(parts[0]!, 0) : parts[0]!;
+    all.push(c.reshape(output, [steps, 1, batch, hidden]));
+    finals.push(state);
   }
   // [steps, directions, batch, hidden], or [batch, steps, directions, hidden]
   if (c.wants(0)) {
@@ -161,25 +147,26 @@ const halves = (c: Context, bias: Val | undefined, size: number) =>
 function lstm(c: Context) {
   const coupled = c.int("input_forget", 0) === 1;
   const activations = activationsOf(c, ["Sigmoid", "Tanh", "Tanh"]);
-  unrolled(c, [5, 6], ({ w, r, bias, index }) => {
+  recurrent(c, [5, 6], ({ w, r, bias, index }) => {
     const hidden = r.shape[1]!;
     const [f, g, h] = activations.slice(3 * index) as [Activation, Activation, Activation];
     const [wb, rb] = halves(c, bias, 4 * hidden);
-    const peep = c.maybe(7) && c.reshape(c.part(c.in(7), 0, index, 1), [3 * hidden]);
-    const look = (v: Val, state: Val, i: number) => (peep ? plus(c, v, mul(c, state, gate(c, peep, i, hidden))) : v);
-    return {
-      gates: 4,
-      step(input, states) {
-        const [before, cell] = states as [Val, Val];
-        const sums = plus(c, c.dense(input, w, wb), c.dense(before, r, rb));
-        const part = (i: number) => gate(c, sums, i, hidden);
-        const enter = f(c, clipped(c, look(part(0), cell, 0)));
-        const forget = coupled ? minus(c, c.scalar(1, enter), enter) : f(c, clipped(c, look(part(2), cell, 2)));
-        const candidate = g(c, clipped(c, part(3)));
-        const next = plus(c, mul(c, forget, cell), mul(c, enter, candidate));
-        const leave = f(c, clipped(c, look(part(1), next, 1)));
-        return [mul(c, leave, h(c, next)), next];
-      },
+    const peepholes = c.maybe(7) && c.reshape(c.part(c.in(7), 0, index, 1), [3 * hidden]);
+    const peep = peepholes ? [0, 1, 2].map((i) => gate(c, peepholes, i, hidden)) : [];
+    return (k, input, states) => {
+      const [before, cell] = states as [Val, Val];
+      const sums = plus(k, k.dense(input, w, wb), k.dense(before, r, rb));
+      const part = (i: number) => gate(k, sums, i, hidden);
+      const look = (v: Val, state: Val, i: number) => {
+        const weight = peep[i];
+        return weight ? plus(k, v, mul(k, state, weight)) : v;
+      };
+      const enter = f(k, clipped(k, look(part(0), cell, 0)));
+      const forget = coupled ? minus(k, k.scalar(1, enter), enter) : f(k, clipped(k, look(part(2), cell, 2)));
+      const candidate = g(k, clipped(k, part(3)));
+      const next = plus(k, mul(k, forget, cell), mul(k, enter, candidate));
+      const leave = f(k, clipped(k, look(part(1), next, 1)));
+      return [mul(k, leave, h(k, next)), next];
     };
   });
 }
@@ -187,39 +174,34 @@ function lstm(c: Context) {
 function gru(c: Context) {
   const linear = c.int("linear_before_reset", 0) === 1;
   const activations = activationsOf(c, ["Sigmoid", "Tanh"]);
-  unrolled(c, [5], ({ w, r, bias, index }) => {
+  recurrent(c, [5], ({ w, r, bias, index }) => {
     const hidden = r.shape[1]!;
     const [f, g] = activations.slice(2 * index) as [Activation, Activation];
     const [wb, rb] = halves(c, bias, 3 * hidden);
     const rows = (v: Val, from: number, count: number) => c.part(v, 0, from * hidden, count * hidden);
-    return {
-      gates: 3,
-      step(input, [before]) {
-        const state = before!;
-        const inputs = c.dense(input, w, wb);
-        const recurrent = c.dense(state, rows(r, 0, 2), rb && rows(rb, 0, 2));
-        const update = f(c, clipped(c, plus(c, gate(c, inputs, 0, hidden), gate(c, recurrent, 0, hidden))));
-        const reset = f(c, clipped(c, plus(c, gate(c, inputs, 1, hidden), gate(c, recurrent, 1, hidden))));
-        const weight = rows(r, 2, 1);
-        const part = linear
-          ? mul(c, reset, c.dense(state, weight, rb && rows(rb, 2, 1)))
-          : c.dense(mul(c, reset, state), weight, rb && rows(rb, 2, 1));
-        const candidate = g(c, clipped(c, plus(c, gate(c, inputs, 2, hidden), part)));
-        return [plus(c, mul(c, minus(c, c.scalar(1, update), update), candidate), mul(c, update, state))];
-      },
+    const [gates, last] = [rows(r, 0, 2), rows(r, 2, 1)];
+    const [gateBias, lastBias] = rb ? [rows(rb, 0, 2), rows(rb, 2, 1)] : [];
+    return (k, input, [before]) => {
+      const state = before!;
+      const inputs = k.dense(input, w, wb);
+      const sums = k.dense(state, gates, gateBias);
+      const update = f(k, clipped(k, plus(k, gate(k, inputs, 0, hidden), gate(k, sums, 0, hidden))));
+      const reset = f(k, clipped(k, plus(k, gate(k, inputs, 1, hidden), gate(k, sums, 1, hidden))));
+      const part = linear
+        ? mul(k, reset, k.dense(state, last, lastBias))
+        : k.dense(mul(k, reset, state), last, lastBias);
+      const candidate = g(k, clipped(k, plus(k, gate(k, inputs, 2, hidden), part)));
+      return [plus(k, mul(k, minus(k, k.scalar(1, update), update), candidate), mul(k, update, state))];
     };
   });
 }
 
 function rnn(c: Context) {
   const activations = activationsOf(c, ["Tanh"]);
-  unrolled(c, [5], ({ w, r, bias, index }) => {
+  recurrent(c, [5], ({ w, r, bias, index }) => {
     const f = activations[index]!;
     const [wb, rb] = halves(c, bias, r.shape[1]!);
-    return {
-      gates: 1,
-      step: (input, [before]) => [f(c, clipped(c, plus(c, c.dense(input, w, wb), c.dense(before!, r, rb))))],
-    };
+    return (k, input, [before]) => [f(k, clipped(k, plus(k, k.dense(input, w, wb), k.dense(before!, r, rb))))];
   });
 }
 
