@@ -35,3 +35,4 @@ export type { Payload } from "./format/payload.ts";
 export type { Enum, Tables, Union } from "./format/schema.gen.ts";
 export { TFLITE_DOMAIN, toCore } from "./format/to-core.ts";
 export type { Remaining } from "./layout/arrange.ts";
+export { litertFloat } from "./target.ts";

@@ -2,6 +2,7 @@ import { attr, graph, isPareError, model, type Node, node, type Tensor, tensor, 
 import { expect, test } from "vitest";
 import { lowerToTflite, tfliteExporter } from "../exporter.ts";
 import { modelBytes } from "../format/files.ts";
+import { litertFloat } from "../target.ts";
 
 const image = value("image", "float32", [1, 3, 8, 8]);
 const kernel = (o: number, i: number) => tensor("float32", [o, i, 3, 3], new Float32Array(o * i * 9).fill(0.1));
@@ -140,4 +141,10 @@ test("throws PareErrors", () => {
   } catch (error) {
     expect(isPareError(error)).toBe(true);
   }
+});
+
+test("the target lists what is lowered", () => {
+  for (const op of ["Conv", "LSTM", "Loop", "GroupNormalization", "GridSample"])
+    expect(litertFloat.operators.has(op)).toBe(true);
+  expect(litertFloat.operators.has("NonZero")).toBe(false);
 });
