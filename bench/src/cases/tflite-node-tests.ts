@@ -62,6 +62,8 @@ interface Judged {
   readonly outcome: Outcome;
   readonly why?: string;
   readonly frozen: boolean;
+  /** Whether the answer follows from no value of an input: from its shape, or of no elements. */
+  readonly isConstant?: boolean;
   /** What TFLite C, the second opinion, gives. */
   readonly second?: Ran;
 }
@@ -100,11 +102,11 @@ async function judge(test: NodeTest, runs: readonly [LitertFile, LitertFile], si
   };
   const [first, second] = [await ran(runs[0]), await ran(runs[1])];
   const decides = first.outcome === "notRunning" ? second : first;
-  const isFolded = decides.outcome === "right" && !readsInput(lowered.model.graphs[0]!);
-  return { ...made, ...decides, ...(isFolded ? { outcome: "folded" } : {}), second };
+  const isFolded = decides.outcome === "right" && feeds.length === 0 && held.length > 0;
+  const isConstant = decides.outcome === "right" && feeds.length > 0 && !readsInput(lowered.model.graphs[0]!);
+  return { ...made, ...decides, ...(isFolded ? { outcome: "folded" } : {}), isConstant, second };
 }
 
-/** Whether an output follows from an input, not from constants alone. */
 function readsInput({ inputs, outputs, operators }: TfliteGraph): boolean {
   const reached = new Set(inputs);
   for (const o of operators) if (o.inputs.some((i) => reached.has(i))) for (const i of o.outputs) reached.add(i);
@@ -147,6 +149,7 @@ async function tfliteNodeTests(ctx: BenchContext): Promise<BenchResult> {
     notRunning: 0,
     folded: 0,
     foldedUsable: 0,
+    constantUsable: 0,
     frozenRight: 0,
     dynamicRight: 0,
     secondRuns: 0,
@@ -177,6 +180,7 @@ async function tfliteNodeTests(ctx: BenchContext): Promise<BenchResult> {
         cases.push({ name: test.name, what: "second differs", usable: usable ? 1 : 0, why: second.why });
       }
       if (outcome === "folded" && usable) figures.foldedUsable++;
+      if (judged.isConstant && usable) figures.constantUsable++;
       if (outcome === "right") {
         figures.plainRight++;
         if (usable) figures.usableRight++;
@@ -196,7 +200,8 @@ async function tfliteNodeTests(ctx: BenchContext): Promise<BenchResult> {
     figures,
     cases,
     notes: [
-      "folded: the recorded answer, but it follows from no input; not counted as right.",
+      "folded: the recorded answer, but all inputs were frozen, so that nothing is left to feed; not counted as right.",
+      "constant, counted as right: the answer follows from no value of an input (EyeLike, reductions of no elements).",
       "second: TFLite C 2.9. It decides where LiteRT cannot run, and is counted beside it otherwise.",
     ],
   };

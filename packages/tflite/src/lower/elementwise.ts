@@ -210,11 +210,10 @@ function pow(c: Context) {
           .fill(a)
           .reduce((p: Val, v: Val) => mul(c, p, v), a),
       );
-    if (isFloat(b.dtype)) refuse("LiteRT has no power of int64", "Cast its inputs to int32 or float32.");
-    return c.give(0, powers(c, a, c.cast(b, "int32")));
+    if (!isFloat(b.dtype)) return c.give(0, powers(c, a, c.cast(b, "int32")));
   }
-  const base = isFloat(a.dtype) ? c.cast(a, "float32") : widened(c, a, ["float32", "int32"]);
-  if (base.dtype === "int32" && isFloat(b.dtype))
+  const base = isFloat(a.dtype) ? c.cast(a, "float32") : widened(c, a, ["float32", "int32", "int64"]);
+  if (base.dtype !== "float32" && isFloat(b.dtype))
     return c.give(0, c.cast(c.binary("POW", c.cast(base, "float32"), c.cast(b, "float32")), a.dtype));
   c.give(0, c.cast(c.binary("POW", base, c.cast(b, base.dtype)), a.dtype));
 }
