@@ -132,12 +132,14 @@ function recognition(lines: readonly Line[]): Job {
 }
 
 function orientation(lines: readonly Line[]): Job {
-  const inputs = lines.flatMap((l) => [l.image, upsideDown(l.image)]).map(orientationInput);
+  const images = lines.flatMap((l) => [l.image, upsideDown(l.image)]);
+  const inputs = images.map(orientationInput);
   return {
     name: "OCR orientation",
     measure: "decisions alike",
     file: models.orientation(),
     samples: inputs.slice(0, 8).map((x) => ({ x })),
+    images,
     async answers(session, signal) {
       const list: Answer[] = [];
       for (const input of inputs) list.push(sameText(isUpsideDown(await one(session, input, signal)) ? "180°" : "0°"));

@@ -223,7 +223,9 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
             warning(
               "pare/slower",
               `the result is slower: ${latency.after.medianMs.toFixed(2)} ms a run, the source ${latency.before.medianMs.toFixed(2)} ms`,
-              "On this machine; measure on the device. Some weights stored in fewer bits are decoded in every run.",
+              options.tflite
+                ? "LiteRT runs here in WebAssembly, the source natively: measure on the device."
+                : "On this machine; measure on the device. Some weights stored in fewer bits are decoded in every run.",
             ),
           );
       }
