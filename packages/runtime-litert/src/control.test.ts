@@ -110,6 +110,20 @@ test("a loop ends when its body says so", async () => {
   expect(await agrees(b.model({ opsets }), ...inputs)).toContain("WHILE");
 });
 
+test("a loop that is written out may cut by the number of its turn", async () => {
+  const b = buildGraph();
+  const x = b.input("float32", [2, 4], "x");
+  const rows = b.input("float32", [3, 4], "rows");
+  const [y] = loop(b, { count: b.weight(count(3)), state: x }, (inner, i, condition, state) => {
+    const one = inner.weight(tensor("int64", [1], [1]));
+    const from = inner.op("Reshape", [i, one]);
+    const row = inner.op("Slice", [rows, from, inner.op("Add", [from, one]), inner.weight(tensor("int64", [1], [0]))]);
+    return [inner.op("Identity", [condition]), inner.op("Add", [state, row])];
+  });
+  b.output(y!, "float32", [2, 4]);
+  expect(await agrees(b.model({ opsets }), { x: wave([2, 4]), rows: wave([3, 4], 2) })).not.toContain("WHILE");
+});
+
 test.each([3, 300])("a loop of %i turns stacks what it gives", async (turns) => {
   const b = buildGraph();
   const x = b.input("float32", [2, 4], "x");

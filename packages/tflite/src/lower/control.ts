@@ -38,9 +38,9 @@ function inside(
   return graph.outputs.map((v) => own.get(v.name) ?? refuse(`nothing computes ${v.name}`));
 }
 
-function giveAll(c: Context, values: readonly Val[], from = 0): void {
+function giveAll(c: Context, values: readonly Val[]): void {
   values.forEach((v, i) => {
-    c.give(from + i, v);
+    c.give(i, v);
   });
 }
 
@@ -54,8 +54,10 @@ function choose(c: Context, body: Body) {
   const condition = c.reshape(c.in(0), []);
   if (yes.steps.length + no.steps.length > FEW_STEPS) return giveAll(c, chosen(c, condition, yes, no));
   c.sink.steps.push(...yes.steps, ...no.steps);
-  const both = yes.results.map((v, i) => c.select(condition, v, no.results[i]!));
-  giveAll(c, both);
+  giveAll(
+    c,
+    yes.results.map((v, i) => c.select(condition, v, no.results[i]!)),
+  );
 }
 
 function loop(c: Context, body: Body) {
@@ -71,7 +73,8 @@ function loop(c: Context, body: Body) {
   // Whether it goes on may follow from constants alone.
   const { results } = apart(c.sink, (sink) => {
     const k = c.within(sink);
-    const { next, parts } = turnOf(k, c.sink.fresh([], "int32"), truth, state);
+    const first = most === undefined ? k.sink.fresh([], "int32") : k.scalar(0, "int32");
+    const { next, parts } = turnOf(k, first, truth, state);
     return [next, ...parts];
   });
   const [goesOn, ...stacked] = results as [Val, ...Val[]];

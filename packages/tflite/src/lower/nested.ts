@@ -78,13 +78,6 @@ interface Turn {
   readonly parts: readonly Val[];
 }
 
-/** Values of the same shape along a new dimension. */
-const joined = (c: Context, parts: readonly Val[], axis: number): Val =>
-  c.concat(
-    parts.map((v) => c.reshape(v, [...v.shape.slice(0, axis), 1, ...v.shape.slice(axis)])),
-    axis,
-  );
-
 /**
  * Does something `count` times: written out, or often as WHILE. `turn` is given its number as an int32 []. The parts are stacked
  * along a new first dimension.
@@ -100,13 +93,13 @@ export function times(
     const turns: Turn[] = [];
     for (let i = 0; i < count; i++) turns.push(turn(c, c.scalar(i, "int32"), turns.at(-1)?.state ?? state));
     const first = turns[0]?.parts ?? [];
-    const parts = first.map((_, k) =>
-      joined(
-        c,
-        turns.map((t) => t.parts[k]!),
+    const parts = first.map((_, k) => {
+      const each = turns.map((t) => t.parts[k]!);
+      return c.concat(
+        each.map((v) => c.reshape(v, [1, ...v.shape])),
         0,
-      ),
-    );
+      );
+    });
     return { state: turns.at(-1)?.state ?? state, parts };
   }
   // What the parts are like is seen in a turn that is thrown away.
