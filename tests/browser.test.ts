@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 
 /** Everything that has to run in a browser. Runtimes pick their engine there; the command line does not go there. */
 const packages = [
-  ...["core", "ops", "io", "onnx", "tflite", "optimize", "quantize", "prune", "report"],
+  ...["core", "ops", "io", "onnx", "tflite", "optimize", "quantize", "prune", "nn", "report"],
   ...["runtime-ort", "runtime-litert"],
 ];
 
@@ -13,7 +13,7 @@ describe("bundles for browsers without a Node module", () => {
       const result = await build({
         stdin: {
           contents: `export * from "@pare/${name}";`,
-          resolveDir: new URL(`../packages/pare`, import.meta.url).pathname,
+          resolveDir: new URL(`../packages/${name}`, import.meta.url).pathname,
         },
         bundle: true,
         write: false,

@@ -8,6 +8,7 @@ const root = new URL("..", import.meta.url).pathname;
 const layers: Record<string, { readonly packages: readonly string[]; readonly may: readonly string[] }> = {
   contracts: { packages: ["core"], may: [] },
   operators: { packages: ["ops"], may: ["core"] },
+  networks: { packages: ["nn"], may: ["core"] },
   formats: { packages: ["onnx", "tflite", "tfjs"], may: ["core", "ops", "io"] },
   "TensorRT, which is ONNX with rules": { packages: ["tensorrt"], may: ["core", "ops", "io", "onnx"] },
   passes: { packages: ["optimize", "quantize", "train"], may: ["core", "ops"] },
