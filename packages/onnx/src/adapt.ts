@@ -49,10 +49,14 @@ export function attributeOf<K extends AttributeKind>(
   return a.value as AttributeValue<K>;
 }
 
-/** A list of integers, checked to be of `length`, if given. */
+/**
+ * A list of integers, checked to be of `length`, if given. Those beyond all safe integers, such as the 2^63 - 1 that says `to
+ * the end`, become the nearest that is safe.
+ */
 export function listOf(n: Node, ctx: AdaptContext, name: string, length?: number): readonly number[] | undefined {
-  const list = attributeOf(n, ctx, name, "ints")?.map(Number);
-  if (list && !list.every(Number.isSafeInteger)) throw malformed(ctx, n, `${name} holds what is no index`);
+  const list = attributeOf(n, ctx, name, "ints")?.map((v) =>
+    Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(v))),
+  );
   if (list && length !== undefined && list.length !== length)
     throw malformed(ctx, n, `${name} has ${list.length} elements where ${length} belong`);
   return list;

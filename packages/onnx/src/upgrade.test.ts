@@ -45,6 +45,12 @@ const cases: readonly (readonly [what: string, opset: number, header: string, bo
   ["Pad by reflection", 2, x34, 'y = Pad<pads=[1, 1, 1, 1], mode="reflect">(x)'],
   ["Slice", 9, x234, "y = Slice<starts=[0, 1], ends=[1, 3], axes=[0, 2]>(x)"],
   ["Slice of all axes from the end", 1, x34, "y = Slice<starts=[-2, 0], ends=[100, -1]>(x)"],
+  [
+    "Slice to the end",
+    9,
+    x234,
+    "y = Slice<starts=[1, 0], ends=[9223372036854775807, 9223372036854775807], axes=[1, 2]>(x)",
+  ],
   ["Squeeze and Unsqueeze", 11, x34, "a = Unsqueeze<axes=[0, 3]>(x)\ny = Squeeze<axes=[0]>(a)"],
   ["Squeeze of all axes", 11, "(x: float32[1,4,1]) => (y: float32)", "y = Squeeze(x)"],
   ["ReduceSum", 11, x234, "y = ReduceSum<axes=[1], keepdims=0>(x)"],
