@@ -160,7 +160,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
   };
   const ran = await runKeeping(passes, input.model, { ...host, ...gathering(options), ...stop, ...progress });
   const { model: passed, report } = ran;
-  if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage);
+  if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage, options.tflite !== undefined);
   const search = options.maxDrop === undefined ? undefined : await searched(passed, runtime, options, options.maxDrop);
   const model = noting(search?.model ?? passed, options.samples);
   const diagnosis = verify ? await diagnosisOf(ran, search, { ...options, runtime }) : undefined;
@@ -181,7 +181,9 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
         warning(
           "pare/larger",
           `the result takes ${after} bytes, the source ${before}`,
-          "These passes do not make this model smaller.",
+          options.tflite && options.tflite.weights !== "float16"
+            ? "TFLite holds weights as the source does; float16 halves them (--tflite-weights float16)."
+            : "These passes do not make this model smaller.",
         ),
       );
 

@@ -40,9 +40,9 @@ const scopeOf = ({ options }: PassReport): Scope | undefined => {
 
 /**
  * Everything by which the passes did less than was asked: a share below the required one, an operator or a pattern that
- * matches nothing, a pass that was given weights and covered none, a run that changed nothing.
+ * matches nothing, a pass that was given weights and covered none, a run that changed nothing and does not convert either.
  */
-export function coverageProblems(report: Report, model: Model, minCoverage?: number): Diagnostic[] {
+export function coverageProblems(report: Report, model: Model, minCoverage?: number, converts = false): Diagnostic[] {
   const problems: Diagnostic[] = [];
   const problem = (message: string, hint: string, pass?: string) =>
     problems.push({
@@ -70,7 +70,7 @@ export function coverageProblems(report: Report, model: Model, minCoverage?: num
     for (const [what, name] of unmatched(scopeOf(p) ?? {}, model))
       problem(`the model has no ${what} ${JSON.stringify(name)}`, "See `pare inspect` for the names it has.", c.pass);
   }
-  if (problems.length === 0 && report.passes.every((p) => p.done.length === 0 && !p.changed))
+  if (!converts && problems.length === 0 && report.passes.every((p) => p.done.length === 0 && !p.changed))
     problem(
       "nothing was changed: no pass found anything to do",
       "See what each pass left alone, and why, in the report.",
@@ -93,7 +93,7 @@ function unmatched({ ops = [], include = [] }: Scope, model: Model): (readonly [
 }
 
 /** @throws PareError `pare/coverage` with all of {@link coverageProblems} */
-export function checkCoverage(report: Report, model: Model, minCoverage?: number): void {
-  const problems = coverageProblems(report, model, minCoverage);
+export function checkCoverage(report: Report, model: Model, minCoverage?: number, converts = false): void {
+  const problems = coverageProblems(report, model, minCoverage, converts);
   if (problems.length > 0) throw new PareError(problems);
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { attr, graph, model, type Node, node, samplesFrom, tensor, value } from "@pare/core";
+import { optimize } from "@pare/optimize";
 import { openTflite } from "@pare/tflite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { compress } from "./compress.ts";
@@ -104,6 +105,13 @@ test("fixes the batch where something depends on its size, and says so", async (
     expect(written.model.graph.inputs[0]!.type).toMatchObject({ shape: [samples ? 2 : 1, 2, 6, 8] });
     await written.close();
   }
+});
+
+test("converts a model in which passes find nothing to do", async () => {
+  const options = { passes: [optimize()], output: join(folder, "as-it-is.tflite"), tflite: {}, latency: false };
+  const result = await compress(batched(node("Neg", ["y"], ["z"])), options);
+  expect(result.report.passes.every((p) => p.done.length === 0)).toBe(true);
+  await result.close();
 });
 
 test("says which shape is missing", async () => {

@@ -32,7 +32,7 @@ export async function dryRun(input: Input, options: CompressOptions): Promise<Dr
     diagnostics: [
       ...report.passes.flatMap((p) => p.diagnostics),
       ...(shaped?.diagnostics ?? []),
-      ...coverageProblems(report, input.model, minCoverage),
+      ...coverageProblems(report, input.model, minCoverage, options.tflite !== undefined),
     ],
   };
 }
