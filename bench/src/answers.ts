@@ -4,7 +4,7 @@ import type { AnyValue } from "@pare/ops/evaluate";
 import { numbersOf } from "@pare/ops/numeric";
 import type { Answer, OrtTensor } from "./ort-engine.ts";
 
-const isTensor = (v: AnyValue): v is ResidentTensor => v !== null && "dtype" in v;
+export const isTensor = (v: AnyValue): v is ResidentTensor => v !== null && "dtype" in v;
 
 /** Share of the largest number that rounding to an element type may cost over a few operators. */
 const rounding = new Map<string, number>([

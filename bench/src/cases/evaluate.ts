@@ -2,6 +2,7 @@ import { type DType, isFloat, isPareError, type ResidentTensor } from "@pare/cor
 import { openOnnx } from "@pare/onnx";
 import { type AnyValue, evaluateValues } from "@pare/ops/evaluate";
 import { numbersOf } from "@pare/ops/numeric";
+import { isTensor } from "../answers.ts";
 import type { BenchCase, Benchmark } from "../benchmark.ts";
 import { type NodeTest, readNodeTests, recordedRun } from "../node-tests.ts";
 
@@ -26,8 +27,6 @@ async function wrongIn(test: NodeTest, signal: AbortSignal, atol = 1e-7): Promis
   }
   return undefined;
 }
-
-const isTensor = (v: AnyValue): v is ResidentTensor => v !== null && "dtype" in v;
 
 /** What is not the same in a value and the recorded one, whose floats may differ by atol + 1e-3 of them. */
 export function difference(got: AnyValue, recorded: AnyValue, atol: number): string | undefined {

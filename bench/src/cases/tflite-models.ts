@@ -1,7 +1,7 @@
-import { edit, elementCount, type Model, type ResidentTensor, resident, run, tensor, type Values } from "@pare/core";
+import { elementCount, type Model, type ResidentTensor, resident, run, tensor, type Values } from "@pare/core";
 import { openOnnx } from "@pare/onnx";
 import { float16ToFloat32, float32ToFloat16, numbersOf } from "@pare/ops/numeric";
-import { optimize } from "@pare/optimize";
+import { fixShapes, optimize } from "@pare/optimize";
 import { litert } from "@pare/runtime-litert";
 import { ort } from "@pare/runtime-ort";
 import { lowerToTflite, modelBytes } from "@pare/tflite";
@@ -73,9 +73,8 @@ async function tfliteModels(ctx: BenchContext): Promise<BenchResult> {
       try {
         const own = Object.entries(shapes).find(([key]) => name.startsWith(key))?.[1];
         const [input] = source.model.graph.inputs as [{ readonly name: string }];
-        const given = { [input.name]: own ?? [1, ...(usual[input.name] ?? []).slice(1)] };
-        const fixed = withShapes(source.model, given);
-        const { model } = await run([optimize()], fixed, { signal: ctx.signal });
+        const given = { [input.name]: [...(own ?? [1, ...(usual[input.name] ?? []).slice(1)])] };
+        const { model } = await run([fixShapes(given), optimize()], source.model, { signal: ctx.signal });
         const inputs = inputsFor(model, given);
         figures.models++;
         for (const weights of ["float32", "float16"] as const) {
@@ -133,16 +132,6 @@ const operatorsIn = ({ model }: ReturnType<typeof lowerToTflite>): number =>
 
 const transposesIn = ({ model }: ReturnType<typeof lowerToTflite>): number =>
   model.graphs[0]!.operators.filter((o) => o.code.builtin === "TRANSPOSE").length;
-
-const withShapes = (model: Model, given: Readonly<Record<string, readonly number[]>>): Model =>
-  edit(model, (e) =>
-    e.setGraph(e.view.main, {
-      inputs: model.graph.inputs.map((v) => {
-        const shape = given[v.name];
-        return shape && v.type?.kind === "tensor" ? { ...v, type: { ...v.type, shape } } : v;
-      }),
-    }),
-  );
 
 export const tfliteModelsBenchmark: Benchmark = {
   name: "tflite-models",

@@ -79,7 +79,7 @@ async function judge(test: NodeTest, runs: readonly [LitertFile, LitertFile], si
   const made = { frozen: held.length > 0 };
   let lowered: ReturnType<typeof lowerToTflite>;
   try {
-    lowered = lowerToTflite(withShapes(model, inputs));
+    lowered = lowerToTflite(model, { shapes: shapesOf(inputs) });
   } catch (error) {
     if (!isPareError(error)) throw error;
     return { ...made, outcome: "refused", why: error.diagnostics[0]!.message };
@@ -107,6 +107,9 @@ async function judge(test: NodeTest, runs: readonly [LitertFile, LitertFile], si
   return { ...made, ...decides, ...(isFolded ? { outcome: "folded" } : {}), isConstant, second };
 }
 
+const shapesOf = (inputs: ReadonlyMap<string, AnyValue>) =>
+  Object.fromEntries([...inputs].flatMap(([name, v]) => (v !== null && "shape" in v ? [[name, v.shape]] : [])));
+
 function readsInput({ inputs, outputs, operators }: TfliteGraph): boolean {
   const reached = new Set(inputs);
   for (const o of operators) if (o.inputs.some((i) => reached.has(i))) for (const i of o.outputs) reached.add(i);
@@ -123,17 +126,6 @@ function freeze(model: Model, inputs: ReadonlyMap<string, AnyValue>): { model: M
   for (const name of held) weights.set(name, inputs.get(name) as ResidentTensor);
   const rest = graph.inputs.filter((v) => !held.includes(v.name));
   return { model: { ...model, graph: { ...graph, inputs: rest, weights } }, held };
-}
-
-/** The model with the shapes of the recorded inputs. */
-function withShapes(model: Model, inputs: ReadonlyMap<string, AnyValue>): Model {
-  const typed = model.graph.inputs.map((v) => {
-    const given = inputs.get(v.name);
-    return given && "dtype" in given
-      ? { ...v, type: { kind: "tensor" as const, dtype: given.dtype, shape: given.shape } }
-      : v;
-  });
-  return { ...model, graph: { ...model.graph, inputs: typed } };
 }
 
 async function tfliteNodeTests(ctx: BenchContext): Promise<BenchResult> {

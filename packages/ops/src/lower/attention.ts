@@ -1,11 +1,6 @@
 import { attr } from "@pare/core";
 import { dtypeOf } from "../dtype-codes.ts";
-import { type Builder, LAST, type Lower } from "./builder.ts";
-
-const join = (b: Builder, axis: number, ...parts: readonly string[]) =>
-  b.add("Concat", parts, { axis: attr.int(axis) });
-const permute = (b: Builder, x: string, ...perm: readonly number[]) =>
-  b.add("Transpose", [x], { perm: attr.ints(perm) });
+import { type Builder, join, LAST, type Lower, permute } from "./builder.ts";
 
 /** [batch, positions, heads * size] as [batch, heads, positions, size]. */
 const byHead = (b: Builder, x: string, heads: number) =>

@@ -216,5 +216,13 @@ const numbers = (t: Tensor | undefined, ...dtypes: readonly DType[]) =>
     ? Array.from(dataOf(t as ResidentTensor) as ArrayLike<number>, Number)
     : undefined;
 
+/** Values one after another along an axis. */
+export const join = (b: Builder, axis: number, ...parts: readonly string[]): string =>
+  b.add("Concat", parts, { axis: attr.int(axis) });
+
+/** A value with its dimensions in another order. */
+export const permute = (b: Builder, x: string, ...perm: readonly number[]): string =>
+  b.add("Transpose", [x], { perm: attr.ints(perm) });
+
 /** The attribute of a Cast. */
 export const toType = (dtype: DType): Attributes => ({ to: attr.int(codeOf(dtype)) });

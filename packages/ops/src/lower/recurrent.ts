@@ -1,10 +1,5 @@
 import { attr } from "@pare/core";
-import type { Builder, Lower } from "./builder.ts";
-
-const permute = (b: Builder, x: string, ...perm: readonly number[]) =>
-  b.add("Transpose", [x], { perm: attr.ints(perm) });
-const join = (b: Builder, axis: number, ...parts: readonly string[]) =>
-  b.add("Concat", parts, { axis: attr.int(axis) });
+import { join, type Lower, permute } from "./builder.ts";
 
 /** Batches came second until 14: sequences [length, batch, size], states [directions, batch, size]. */
 export const batchFirst =
