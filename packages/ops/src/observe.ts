@@ -11,11 +11,12 @@ import {
 } from "@pare/core";
 import { inferTypes } from "./infer.ts";
 import { checkedSamples } from "./observe/check-samples.ts";
+import { modelDigest, samplesDigest } from "./observe/digest.ts";
 import { type Histogram, readHistogram } from "./observe/histogram.ts";
 import { type Place, type Statistic, statisticKey, statistics } from "./observe/statistics.ts";
 import { type Reuse, type Sweep, sweepKept } from "./observe/sweep-kept.ts";
 
-export { checkedSamples, type Histogram, type Reuse, statisticKey };
+export { checkedSamples, type Histogram, modelDigest, type Reuse, samplesDigest, statisticKey };
 
 /**
  * Gathers statistics of float32 values of the main graph over all samples, for `run(passes, model, { gather })`. They are

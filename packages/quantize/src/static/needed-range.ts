@@ -13,12 +13,16 @@ const elementwise = new Set(
 const MOST_NODES = 16;
 const POINTS = 2048;
 
+/** Share of a code. */
+const FLAT = 1 / 16;
+
 /** Share of a range below which it is not worth it to cut an end. */
 const WORTHWHILE = 1 / 16;
 
 /**
  * The part of a range that what reads the value can tell apart: where HardSwish, Sigmoid or such a function is flat, codes would
- * be spent for nothing. Flat is what differs by half a code of what the function gives at most.
+ * be spent for nothing. Flat is what differs by a sixteenth of a code of what the function gives at most: much of what a value
+ * holds may lie there, and all of it shifts.
  */
 export function neededRange(view: GraphView, value: string, range: Range, levels: number): Range {
   const nodes = functionOf(view, value);
@@ -29,10 +33,10 @@ export function neededRange(view: GraphView, value: string, range: Range, levels
   if (!results) return range;
   let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const y of results) [least, most] = [Math.min(least, y), Math.max(most, y)];
-  const half = (most - least) / (levels - 1) / 2;
-  if (!(half > 0 && half < Number.POSITIVE_INFINITY)) return range;
-  const low = flatEnd(results, half);
-  const high = POINTS - 1 - flatEnd(results.toReversed(), half);
+  const flat = FLAT * ((most - least) / (levels - 1));
+  if (!(flat > 0 && flat < Number.POSITIVE_INFINITY)) return range;
+  const low = flatEnd(results, flat);
+  const high = POINTS - 1 - flatEnd(results.toReversed(), flat);
   return {
     min: low < WORTHWHILE * POINTS ? range.min : Math.min(0, points[low]!),
     max: POINTS - 1 - high < WORTHWHILE * POINTS ? range.max : Math.max(0, points[high]!),
