@@ -11,11 +11,12 @@ import {
 } from "@pare/core";
 import { inferTypes } from "./infer.ts";
 import { checkedSamples } from "./observe/check-samples.ts";
+import { modelDigest, samplesDigest } from "./observe/digest.ts";
 import { type Histogram, readHistogram } from "./observe/histogram.ts";
 import { type Place, type Statistic, statisticKey, statistics } from "./observe/statistics.ts";
 import { type Reuse, type Sweep, sweepKept } from "./observe/sweep-kept.ts";
 
-export { checkedSamples, type Histogram, type Reuse, statisticKey };
+export { checkedSamples, type Histogram, modelDigest, type Reuse, samplesDigest, statisticKey };
 
 /**
  * Gathers statistics of float32 values of the main graph over all samples, for `run(passes, model, { gather })`. They are
@@ -23,7 +24,7 @@ export { checkedSamples, type Histogram, type Reuse, statisticKey };
  *
  * Scalars: `absmax`, `min`, `max`, `mean-square`. Ranges `[min, max]`: `min-max` of all samples, `average-min-max` the mean of each
  * sample's. `histogram`: `[width, counts…]`, see {@link histogramOf}. For each index of an axis, written after an at sign:
- * `channel-absmax@1`, `channel-mean@-1`; and `gram@1`, the mean of `x xT` of the vectors along it. Samples weigh the same in means;
+ * `channel-absmax@1`, `channel-mean@-1`, `channel-mean-square@1`; and `gram@1`, the mean of `x xT` of the vectors along it. Samples weigh the same in means;
  * values whose rank (for `gram` whose length) is not known are left out of these.
  *
  * With a store results are kept under the content of model and samples, and found again; what was gathered when a run was

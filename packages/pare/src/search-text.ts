@@ -7,7 +7,7 @@ export function searchText({ trials, formats, held, metric, sensitivity }: Withi
   const lines = [
     ...trials.map(
       (t, i) =>
-        `trial ${i + 1}: ${formatCounts(t.formats)}: ${metric} falls by ${t.drop.toFixed(2)} (${t.bound.toFixed(2)} with 95 % confidence) on ${t.samples} samples${t.accepted ? "" : ", too far"}`,
+        `trial ${i + 1}: ${formatCounts(t.formats)}: ${metric} falls by ${t.drop!.toFixed(2)} (${t.bound!.toFixed(2)} with 95 % confidence) on ${t.samples} samples${t.accepted ? "" : ", too far"}`,
     ),
     ...left
       .slice(0, 10)
@@ -35,8 +35,8 @@ export const trialsSection = ({ trials, metric, held }: WithinDrop): Section => 
     trials.map((t, i) => ({
       trial: i + 1,
       formats: formatCounts(t.formats),
-      drop: t.drop.toFixed(2),
-      bound: t.bound.toFixed(2),
+      drop: t.drop!.toFixed(2),
+      bound: t.bound!.toFixed(2),
       samples: t.samples,
       verdict: t.accepted ? "accepted" : "too far",
     })),

@@ -8,13 +8,8 @@ export {
 export type { Remedy } from "./diagnose/remedy.ts";
 export { dynamicInt8 } from "./dynamic/dynamic-int8.ts";
 export { float16 } from "./float16/float16.ts";
-export {
-  type AutoFixOptions,
-  type AutoFixResult,
-  autoFix,
-  measureDrop,
-  type Trial,
-} from "./search/auto-fix.ts";
+export { type AutoFixOptions, type AutoFixResult, autoFix, type Trial } from "./search/auto-fix.ts";
+export { measureDrop, type Verdict } from "./search/judge.ts";
 export { characters, cosine, iou, type Metric, top1 } from "./search/metric.ts";
 export { biasCorrection } from "./static/bias-correction.ts";
 export { equalize } from "./static/equalize.ts";

@@ -147,6 +147,16 @@ export const statistics: ReadonlyMap<string, Statistic> = new Map<string, Statis
     },
   ],
   [
+    "channel-mean-square",
+    {
+      reduce(v, place, axis) {
+        const made = perChannel("ReduceMean", add(place, "Mul", [v, v]), place, axis);
+        return made === undefined ? unknownAxis : [made];
+      },
+      start: (...from) => elementwise(1, mean, ...from),
+    },
+  ],
+  [
     "gram",
     {
       /** Of the vectors along an axis: the mean of `x xT`. */

@@ -1,8 +1,10 @@
-import { dataOf, type Model, samplesFrom, tensor, viewOf } from "@pare/core";
+import { dataOf, type Model, memorySource, type Runtime, type Store, samplesFrom, tensor, viewOf } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { evaluatorRuntime } from "@pare/testing";
 import { describe, expect, test } from "vitest";
 import { host, inputs, numbers } from "../test/acme.ts";
 import { autoFix } from "./auto-fix.ts";
+import { sqnrJudge } from "./judge.ts";
 import { characters, cosine, iou, top1, upperBound } from "./metric.ts";
 
 /** Two layers; what goes into the second has one huge channel that its weights hardly look at. */
@@ -49,6 +51,59 @@ describe("autoFix", () => {
     await expect(autoFix(hostile(), { ...options(), guide: samplesFrom([]), metric: cosine })).rejects.toThrow(
       /not one sample to judge by/,
     );
+  });
+
+  test("keeps the SQNR that is asked for, on samples that it has not seen too", async () => {
+    const { maxDrop: _, ...rest } = options();
+    const search = (minSqnr: number) => autoFix(hostile(), { ...rest, minSqnr });
+    const [rough, fine] = [await search(10), await search(45)];
+    expect([rough.within, fine.within]).toEqual([true, true]);
+    const count = (f: typeof fine) => [...f.formats.values()].filter((format) => format === "int8").length;
+    expect(count(fine)).toBeLessThan(count(rough));
+    for (const t of fine.trials) expect(t.accepted).toBe(t.sqnrDb! >= 45);
+    const other = sqnrJudge(rest.runtime, hostile(), of(900), 0, undefined);
+    expect((await other.judge(fine.model)).sqnrDb!).toBeGreaterThan(40);
+    expect((await other.judge(rough.model)).sqnrDb!).toBeLessThan(40);
+    expect((await search(299)).within).toBe(false);
+  });
+
+  test("refuses a goal that is none, or two", async () => {
+    const { maxDrop: _, ...rest } = options();
+    for (const goal of [{}, { metric: cosine }, { maxDrop: 1 }, { metric: cosine, maxDrop: 1, minSqnr: 30 }])
+      await expect(autoFix(hostile(), { ...rest, ...goal })).rejects.toThrow(/either a metric and maxDrop/);
+  });
+
+  test("goes on after the last trial where it was killed, to the same result", async () => {
+    const entries = new Map<string, Uint8Array>();
+    const store: Store = {
+      get: async (key) => (entries.has(key) ? memorySource(entries.get(key)!) : undefined),
+      async put(key, bytes) {
+        const parts: Uint8Array[] = [];
+        for await (const part of bytes) parts.push(part);
+        entries.set(key, Buffer.concat(parts));
+      },
+    };
+    let prepared = 0;
+    const counting = (most: number): Runtime => ({
+      ...evaluatorRuntime,
+      prepare(...given) {
+        if (++prepared > most) throw new Error("killed");
+        return evaluatorRuntime.prepare(...given);
+      },
+    });
+    const search = (most = Number.POSITIVE_INFINITY, kept: Store | null = store) => {
+      prepared = 0;
+      const settings = { ...options(), metric: cosine, runtime: counting(most), ...(kept ? { store: kept } : {}) };
+      return autoFix(hostile(), settings);
+    };
+    const whole = await search(Number.POSITIVE_INFINITY, null);
+    const all = prepared;
+    await expect(search(all - 2)).rejects.toThrow("killed");
+    const resumed = await search();
+    // What the float model answers, and what was not done before.
+    expect(prepared).toBeLessThan(6);
+    expect(resumed.trials).toEqual(whole.trials);
+    expect(resumed.formats).toEqual(whole.formats);
   });
 });
 

@@ -1,10 +1,8 @@
 import {
-  dataOf,
   elementCount,
   failure,
   type Model,
   type Pass,
-  type ResidentTensor,
   type RunOptions,
   type Runtime,
   run,
@@ -13,26 +11,29 @@ import {
   type Store,
   type Target,
   takeSamples,
-  type Values,
   viewOf,
 } from "@pare/core";
-import { gather } from "@pare/ops/observe";
+import { gather, modelDigest, samplesDigest } from "@pare/ops/observe";
 import { biasCorrection } from "../static/bias-correction.ts";
 import { equalize } from "../static/equalize.ts";
 import { int8 } from "../static/int8.ts";
 import { planned, type QuantizationOptions, quantizationOptions } from "../static/int8-options.ts";
 import {
   blocks,
+  byBlocks,
+  byHalf,
   type LayerFormat,
-  type Move,
   passesFor,
   type Sensitivity,
   type WeightSensitivity,
-  weightMoves,
 } from "../static/layer-formats.ts";
+import { smoothQuant } from "../static/smooth-quant.ts";
 import { int8Weights } from "../weights/int8-weights.ts";
-import { answersOf, type Metric, mean, scoreOf, upperBound } from "./metric.ts";
+import { dropJudge, type Judge, outputsOf, sqnr, sqnrJudge, type Verdict } from "./judge.ts";
+import { type Keeping, keeping } from "./kept.ts";
+import type { Metric } from "./metric.ts";
 
+/** What a result must reach on the guide: give `metric` with `maxDrop`, or `minSqnr`. */
 export interface AutoFixOptions<A = unknown> {
   readonly target: Target;
   readonly runtime: Runtime;
@@ -40,74 +41,67 @@ export interface AutoFixOptions<A = unknown> {
   readonly samples: Samples;
   /** Samples that the search looks at. */
   readonly guide: Samples;
-  readonly metric: Metric<A>;
+  readonly metric?: Metric<A>;
   /** Most that the metric may fall below the float model's, in percentage points. */
-  readonly maxDrop: number;
+  readonly maxDrop?: number;
+  /** Least SQNR in dB of each float output, over the guide. */
+  readonly minSqnr?: number;
   /** Answers to `guide`, in the metric's form, where they are known; by default the float model's. */
   readonly references?: readonly A[];
   /** Options of `int8`. */
   readonly quantization?: Partial<QuantizationOptions>;
   /** Most trials on the guide. Default 32. */
   readonly budget?: number;
-  /** Where statistics are kept, see `gather` of `@pare/ops/observe`, which gathers them unless something else is given. */
+  /**
+   * Where statistics are kept, see `gather` of `@pare/ops/observe`, which gathers them unless something else is given; what was measured
+   * of layers, and trials too: a search that was killed goes on after the last.
+   */
   readonly store?: Store;
   readonly gather?: NonNullable<RunOptions["gather"]>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (text: string, done: number, total: number) => void;
 }
 
-export interface Trial {
+export interface Trial extends Verdict {
   readonly formats: ReadonlyMap<string, LayerFormat>;
-  /** Mean drop of the metric, in percentage points. */
-  readonly drop: number;
-  /** What the drop is below with 95 % confidence, see {@link upperBound}. */
-  readonly bound: number;
-  /** How many samples of the guide were looked at: all, unless it was clear before that it is too far off. */
-  readonly samples: number;
-  readonly accepted: boolean;
 }
 
 export interface AutoFixResult {
   readonly model: Model;
-  /** What formats were given to: the source after `equalize`. */
+  /** What formats were given to: the source after `equalize` and `smoothQuant`. */
   readonly base: Model;
   /** Of each layer by its output. */
   readonly formats: ReadonlyMap<string, LayerFormat>;
-  /** The float model's score on the guide, in percent. */
-  readonly reference: number;
+  /** The float model's score on the guide, in percent; missing where SQNR is judged by. */
+  readonly reference?: number;
   readonly sensitivity: readonly Sensitivity[];
   /** In the order they were made. */
   readonly trials: readonly Trial[];
-  /** Whether the result is within `maxDrop` on the guide. */
+  /** Whether the result is good enough on the guide. */
   readonly within: boolean;
 }
-
-/** Trials that are kept for activations. */
-const RESERVED = 6;
-
-/** Formats that a layer may be given back to, the steps that free most bytes first. */
-const lowered: readonly (readonly [LayerFormat, LayerFormat])[] = [
-  ["float16 weights", "int8 block weights"],
-  ["int8 block weights", "int8 weights"],
-];
 
 /** Samples that a layer's influence is measured on. */
 const SENSITIVITY_SAMPLES = 8;
 
 /**
- * Finds which layers must not be computed in integers for a metric to stay within `maxDrop`. Every layer is measured
- * alone. Then, by bisection with each trial measured on the guide: do the weights fit in int8 without integer activations?
- * If not, those that harm most for their bytes get finer scales or become float16, as few as suffice. What was raised is then given back
- * layer by layer where that suffices. Last, the fewest layers are looked for that must compute in float32, in the order of the
- * harm they do: trying them one by one would pick what happens to suit the guide. A drop counts as much as it may be on other samples, with 95 % confidence.
- * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, and what passes and the runtime throw
+ * Finds which layers must not be computed in integers for a metric to stay within `maxDrop`, or for outputs to keep `minSqnr`. Every
+ * layer is measured alone. Then, with each trial measured on the guide: is all in integers good enough? If not, are all weights in int8,
+ * with float32 activations? If not, in int8 with a scale for each block, or in float16: of the first of these that is, as few layers as
+ * suffice keep it, those first that lose most for its bytes. Last, the fewest layers are looked for that must compute in float32, in
+ * the order of the harm they do. Layers are never tried one by one: that would pick what happens to suit the guide. A drop counts
+ * as much as it may be on other samples, with 95 % confidence.
+ * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, `quantize/goal`, and what passes and the runtime throw
  */
 export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Promise<AutoFixResult> {
-  const { target, runtime, samples, guide, metric, maxDrop, budget = 32, signal } = options;
+  const { target, runtime, samples, guide, budget = 32, signal } = options;
   const settings = quantizationOptions.parse({ rounding: "gptq", ...options.quantization });
   const stop = signal ? { signal } : {};
   const host = { target, runtime, samples, ...(options.store ? { store: options.store } : {}), ...stop };
-  const { model: base } = await run(equalize(), source, host);
+  const gathering = options.gather ?? gather;
+  const judge = await judgeOf(source, options);
+  const keep = await keepingOf(source, options, judge, settings);
+  const { model: base } = await run([equalize(), smoothQuant()], source, { ...host, gather: gathering });
   const { main } = viewOf(base);
   const { groups } = planned(base, settings, host);
   const layers = groups
@@ -122,22 +116,19 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
       };
     });
   const wishes = [int8(settings), biasCorrection(settings)].flatMap((p) => p.observe!(base, host));
-  const statistics: Statistics = await (options.gather ?? gather)(
-    base,
-    wishes,
-    host,
-    signal ?? new AbortController().signal,
-  );
+  const statistics: Statistics = await gathering(base, wishes, host, signal ?? new AbortController().signal);
   const known: RunOptions = { ...host, gather: async () => statistics };
   const make = async (passes: readonly Pass[]) => (await run(passes, base, known)).model;
 
   const few = takeSamples(samples, SENSITIVITY_SAMPLES);
   const reference = await outputsOf(runtime, source, few, signal);
-  const alone = async (pass: Pass) => sqnr(reference, await outputsOf(runtime, await make([pass]), few, signal));
+  const alone = (name: string, pass: Pass) =>
+    keep(`alone ${name}`, async () => sqnr(reference, await outputsOf(runtime, await make([pass]), few, signal)));
   let sensitivity: Sensitivity[] = [];
-  for (const [i, { layer, op, weight, elements }] of layers.entries()) {
-    options.onProgress?.(`measuring ${layer}`, i, layers.length);
-    sensitivity.push({ layer, op, weight, elements, int8Db: await alone(int8({ ...settings, include: [layer] })) });
+  for (const [i, l] of layers.entries()) {
+    options.onProgress?.(`measuring ${l.layer}`, i, layers.length);
+    const int8Db = await alone(`int8 ${l.layer}`, int8({ ...settings, include: [l.layer] }));
+    sensitivity.push({ ...l, int8Db });
   }
   /** Measures weights too: that takes long, and is needed only where they must be raised. */
   const withWeights = async (): Promise<WeightSensitivity[]> => {
@@ -145,43 +136,36 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     for (const [i, s] of sensitivity.entries()) {
       options.onProgress?.(`measuring ${s.weight}`, i, layers.length);
       const stored = { include: [s.weight], rounding: settings.rounding };
-      const weightDb = await alone(int8Weights(stored));
-      list.push({ ...s, weightDb, blockDb: await alone(int8Weights({ ...stored, ...blocks })) });
+      list.push({
+        ...s,
+        weightDb: await alone(`weight ${s.weight}`, int8Weights(stored)),
+        blockDb: await alone(`blocks ${s.weight}`, int8Weights({ ...stored, ...blocks })),
+      });
     }
     return list;
   };
 
   const byHarm = sensitivity.toSorted((a, b) => a.int8Db - b.int8Db);
-  const answers = await all(judged(runtime, source, metric, guide, signal));
-  if (answers.length === 0) throw failure("quantize/no-samples", "the guide has not one sample to judge by");
-  const references = options.references ?? answers;
-  const best = answers.map((a, i) => scoreOf(metric, a, references[i]!));
   const trials: Trial[] = [];
-  const attempt = async (weights: ReadonlyMap<string, LayerFormat>, floats: readonly Sensitivity[]) => {
+  const passes = (formats: Trial["formats"]) => passesFor(formats, sensitivity, settings);
+  /** Tries weights in formats above int8, and layers that compute in float32. */
+  const attempt = async (weights: Raised, floats: readonly Sensitivity[]) => {
     const formats = new Map<string, LayerFormat>(layers.map((l) => [l.layer, "int8"]));
     for (const { layer } of floats) formats.set(layer, "int8 weights");
     for (const [layer, format] of weights) formats.set(layer, format);
     options.onProgress?.(`trial ${trials.length + 1}`, trials.length, budget);
-    const model = await make(passesFor(formats, sensitivity, settings));
-    const drops: number[] = [];
-    // The rest of the guide is left out once it cannot help any more.
-    const hopeless = () =>
-      upperBound([...drops, ...new Array<number>(answers.length - drops.length).fill(0)]) > maxDrop;
-    for await (const answer of judged(runtime, model, metric, guide, signal)) {
-      const i = drops.length;
-      drops.push(best[i]! - scoreOf(metric, answer, references[i]!));
-      if (drops[i]! > 0 && hopeless()) break;
-    }
-    const accepted = drops.length === answers.length && upperBound(drops) <= maxDrop;
-    trials.push({ formats, drop: mean(drops), bound: upperBound(drops), samples: drops.length, accepted });
-    return { model, formats, accepted, weights, floats };
+    const verdict = await keep(`trial ${JSON.stringify([...formats])}`, async () =>
+      judge.judge(await make(passes(formats))),
+    );
+    trials.push({ formats, ...verdict });
+    return { formats, accepted: verdict.accepted, weights };
   };
   type Attempt = Awaited<ReturnType<typeof attempt>>;
-  /** The least number from 1 to `most` that is accepted, where `most` is, as `known` shows or is tried first. */
-  const least = async (most: number, at: (n: number) => Promise<Attempt>, known?: Attempt) => {
+  /** The least number above `rejected` that is accepted, up to `most`, which is as `known` shows or is tried first. */
+  const least = async (most: number, at: (n: number) => Promise<Attempt>, known?: Attempt, rejected = 0) => {
     let found = known ?? (await at(most));
     if (!found.accepted) return found;
-    for (let [low, high] = [0, most]; high - low > 1 && trials.length < budget; ) {
+    for (let [low, high] = [rejected, most]; high - low > 1 && trials.length < budget; ) {
       const middle = (low + high) >> 1;
       const tried = await at(middle);
       if (tried.accepted) [found, high] = [tried, middle];
@@ -189,7 +173,6 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     }
     return found;
   };
-  const raised = (moves: readonly Move[]) => new Map(moves.map(({ layer, format }) => [layer, format]));
 
   let result = await attempt(new Map(), []);
   if (!result.accepted) {
@@ -198,85 +181,72 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     if (!result.accepted) {
       const measured = await withWeights();
       sensitivity = measured;
-      const moves = weightMoves(measured);
-      result = await least(moves.length, (n) => attempt(raised(moves.slice(0, n)), byHarm));
-      // The order of the moves is an estimate: single ones may not have been needed, the dearest are asked first.
-      const dear = sensitivity.toSorted((a, b) => b.elements - a.elements);
-      for (const [from, to] of lowered)
-        for (const { layer } of dear) {
-          if (!result.accepted || trials.length >= budget - RESERVED) break;
-          if (result.weights.get(layer) !== from) continue;
-          const tried = await attempt(new Map([...result.weights, [layer, to]]), byHarm);
-          if (tried.accepted) result = tried;
-        }
+      const [inBlocks, inHalf] = [byBlocks(measured), byHalf(measured)];
+      result = await attempt(raised(inBlocks, "int8 block weights"), byHarm);
+      if (result.accepted) {
+        const at = (n: number) => attempt(raised(inBlocks.slice(0, n), "int8 block weights"), byHarm);
+        result = await least(inBlocks.length, at, result);
+      } else {
+        const whole = raised(inBlocks, "int8 block weights");
+        let half: Raised = new Map();
+        result = await least(inHalf.length, async (n) => {
+          const at = raised(inHalf.slice(0, n), "float16 weights");
+          const tried = await attempt(new Map([...whole, ...at]), byHarm);
+          if (tried.accepted) half = at;
+          return tried;
+        });
+        const rest = inBlocks.filter((s) => !half.has(s.layer));
+        const at = (n: number) =>
+          attempt(new Map([...half, ...raised(rest.slice(0, n), "int8 block weights")]), byHarm);
+        if (result.accepted) result = await least(rest.length, at, result, -1);
+      }
     }
     const { weights } = result;
     if (result.accepted) result = await least(byHarm.length, (n) => attempt(weights, byHarm.slice(0, n)), result);
   }
   return {
-    model: result.model,
+    model: await make(passes(result.formats)),
     base,
     formats: result.formats,
-    reference: mean(best),
+    ...(judge.reference === undefined ? {} : { reference: judge.reference }),
     sensitivity,
     trials,
     within: result.accepted,
   };
 }
 
-/** How much worse `result` does than `source` on samples, judged by what `source` answers. */
-export async function measureDrop<A>(
-  runtime: Runtime,
-  metric: Metric<A>,
+/** Formats of layers that are above int8. */
+type Raised = ReadonlyMap<string, LayerFormat>;
+const raised = (layers: readonly Sensitivity[], format: LayerFormat): Raised =>
+  new Map(layers.map(({ layer }) => [layer, format]));
+
+async function judgeOf<A>(source: Model, options: AutoFixOptions<A>): Promise<Judge> {
+  const { runtime, guide, metric, maxDrop, minSqnr, references, signal } = options;
+  if (minSqnr !== undefined && metric === undefined && maxDrop === undefined)
+    return sqnrJudge(runtime, source, guide, minSqnr, signal);
+  if (minSqnr === undefined && metric && maxDrop !== undefined)
+    return dropJudge(runtime, source, metric, guide, maxDrop, references, signal);
+  throw failure("quantize/goal", "it is not clear what a result must reach", {
+    hint: "Give either a metric and maxDrop in percentage points, or minSqnr in dB.",
+  });
+}
+
+async function keepingOf<A>(
   source: Model,
-  result: Model,
-  samples: Samples,
-  signal?: AbortSignal,
-): Promise<{ readonly drop: number; readonly bound: number; readonly samples: number }> {
-  const references = await all(judged(runtime, source, metric, samples, signal));
-  const answers = await all(judged(runtime, result, metric, samples, signal));
-  if (answers.length === 0) throw failure("quantize/no-samples", "there is not one sample to judge by");
-  const drops = answers.map((a, i) => 100 - scoreOf(metric, a, references[i]!));
-  return { drop: mean(drops), bound: upperBound(drops), samples: drops.length };
+  { store, samples, guide, runtime, target, signal }: AutoFixOptions<A>,
+  judge: Judge,
+  settings: QuantizationOptions,
+): Promise<Keeping> {
+  if (!store) return (_, compute) => compute();
+  const about = [
+    await modelDigest(source, signal),
+    (await samplesDigest(samples, signal)).digest,
+    (await samplesDigest(guide, signal)).digest,
+    [runtime.name, await runtime.version(), plain(target.quantization), settings, judge.key],
+  ];
+  return keeping(store, about, signal);
 }
 
-async function* judged<A>(runtime: Runtime, model: Model, metric: Metric<A>, samples: Samples, signal?: AbortSignal) {
-  const session = await runtime.prepare(model, signal ? { signal } : {});
-  try {
-    yield* answersOf(metric, session, samples, signal);
-  } finally {
-    await session.close();
-  }
-}
-
-async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const list: T[] = [];
-  for await (const item of items) list.push(item);
-  return list;
-}
-
-async function outputsOf(runtime: Runtime, model: Model, samples: Samples, signal?: AbortSignal): Promise<Values[]> {
-  const outputs: Metric<Values> = { name: "outputs", answer: (values) => values };
-  const found = await all(judged(runtime, model, outputs, samples, signal));
-  if (found.length === 0) throw failure("quantize/no-samples", "there is not one sample");
-  return found;
-}
-
-/** Least SQNR in dB of the float outputs. */
-function sqnr(reference: readonly Values[], got: readonly Values[]): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (const name of Object.keys(reference[0]!)) {
-    let [signal, noise] = [0, 0];
-    reference.forEach((values, i) => {
-      if (values[name]!.dtype !== "float32") return;
-      const a = dataOf(values[name] as ResidentTensor<"float32">) as Float32Array;
-      const b = dataOf(got[i]![name] as ResidentTensor<"float32">) as Float32Array;
-      for (let k = 0; k < a.length; k++) {
-        signal += a[k]! ** 2;
-        noise += (a[k]! - b[k]!) ** 2;
-      }
-    });
-    least = Math.min(least, 10 * Math.log10(signal / noise));
-  }
-  return least;
-}
+/** A target's tables and predicates as text. */
+const plain = (scheme: Target["quantization"]): string =>
+  JSON.stringify(scheme, (_, v) => (v instanceof Map ? [...v] : typeof v === "function" ? `${v}` : v));

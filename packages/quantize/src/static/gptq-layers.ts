@@ -8,6 +8,7 @@ import {
   viewOf,
 } from "@pare/core";
 import { inferTypes } from "@pare/ops/infer";
+import { Fingerprint } from "@pare/ops/numeric";
 import { statisticKey } from "@pare/ops/observe";
 import { type ChannelOperator, channelOperators } from "../weights/channels.ts";
 import type { Rounding } from "../weights/codes.ts";
@@ -42,9 +43,20 @@ export function gptqRounding(
   const inputs = dataOf(gram as ResidentTensor<"float32">) as Float32Array;
   return {
     key: "gptq",
-    codes: (data, affine, groups) => gptqCodes(data, matrixOf(operator), inputs, affine, groups, limits),
+    codes(data, affine, groups) {
+      const print = new Fingerprint().add(data).add(affine.scale).add(affine.zeroPoint).add(groups);
+      const key = `${operator.weight} ${print} ${limits.min} ${limits.max}`;
+      let known = found.get(gram);
+      if (!known) found.set(gram, (known = new Map()));
+      let codes = known.get(key);
+      if (!codes) known.set(key, (codes = gptqCodes(data, matrixOf(operator), inputs, affine, groups, limits)));
+      return codes;
+    },
   };
 }
+
+/** Codes that were found, for as long as the statistics live: a search asks for the same again in each trial. */
+const found = new WeakMap<ResidentTensor, Map<string, Int8Array>>();
 
 function matrixOf({ node, layout }: ChannelOperator): MatrixView {
   const { inputs, outputs } = layout;

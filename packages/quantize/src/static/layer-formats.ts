@@ -28,26 +28,15 @@ export type WeightSensitivity = Sensitivity & { readonly weightDb: number; reado
 const BLOCK = 32;
 export const blocks = { granularity: "block", blockSize: BLOCK } as const;
 
-export interface Move {
-  readonly layer: string;
-  readonly format: LayerFormat;
-  /** Noise that it takes away, for each byte that it costs. */
-  readonly gain: number;
-}
+/** Layers whose weights lose most in whole channels for the bytes of the scales of blocks first. */
+export const byBlocks = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
+  sensitivity.toSorted((a, b) => blockGain(b) - blockGain(a));
 
-/** Steps of single weights from int8 to blocks and to float16, those that gain most for their bytes first. */
-export function weightMoves(sensitivity: readonly WeightSensitivity[]): Move[] {
-  const moves = sensitivity.flatMap(({ layer, elements, weightDb, blockDb }): Move[] => {
-    const scales = (4 * elements) / BLOCK;
-    const [whole, inBlocks] = [noise(weightDb), noise(blockDb)];
-    const half: Move = { layer, format: "float16 weights", gain: whole / elements };
-    const block: Move = { layer, format: "int8 block weights", gain: (whole - inBlocks) / scales };
-    const rest: Move = { layer, format: "float16 weights", gain: inBlocks / (elements - scales) };
-    // Blocks are a step between only where they are worth their scales.
-    return block.gain > rest.gain ? [block, rest] : [half];
-  });
-  return moves.sort((a, b) => b.gain - a.gain);
-}
+/** Layers whose weights lose most in blocks for the bytes of float16 first. */
+export const byHalf = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
+  sensitivity.toSorted((a, b) => noise(b.blockDb) / b.elements - noise(a.blockDb) / a.elements);
+
+const blockGain = ({ weightDb, blockDb, elements }: WeightSensitivity) => (noise(weightDb) - noise(blockDb)) / elements;
 
 /** The passes that give each layer its format. */
 export function passesFor(

@@ -127,4 +127,91 @@ describe("smoothQuant", () => {
     expect(report.passes[0]!.done).toHaveLength(2);
     expect(await outputs(model, samples[0]!.x)).toEqual(await outputs(m, samples[0]!.x));
   });
+
+  test("goes into convolutions, of single channels with the whole spread", async () => {
+    const m = parse(
+      `main (x: float32[1,8,6,6]) => (y: float32[1,4,4,4]) {
+        s: float32[8,1,1] = …  b: float32[1] = …  u: float32[8,1,3,3] = …  v: float32[4,8,1,1] = …
+        n = Mul(x, s)
+        a = Add(n, b)
+        h = Conv<group=8>(a, u)
+        r = Relu(h)
+        y = Conv(r, v)
+      }`,
+      {
+        weights: {
+          s: tensor("float32", [8, 1, 1], [1, 1, 50, 1, 0.1, 1, 9, 1]),
+          b: tensor("float32", [1], [0.01]),
+          u: numbers([8, 1, 3, 3], 1),
+          // What is wide is read by small weights.
+          v: tensor(
+            "float32",
+            [4, 8, 1, 1],
+            (dataOf(numbers([4, 8, 1, 1], 2)) as Float32Array).map((w, i) => (i % 8 === 2 ? w / 50 : w)),
+          ),
+        },
+      },
+    );
+    const images = Array.from({ length: 8 }, (_, i) => ({ x: numbers([1, 8, 6, 6], 30 + i) }));
+    const conv = { role: "compute", weight: 1, output: "own" } as const;
+    const here = {
+      ...host,
+      samples: samplesFrom(images),
+      target: target({ operators: new Map([["Conv", conv]]) }),
+    };
+    const { model, report } = await run(smoothQuant(), m, here);
+    expect(report.passes[0]!.done.map((d) => d.name)).toEqual(["u", "v"]);
+    const spread = (name: string) => {
+      const data = (dataOf(model.graph.weights.get(name) as ResidentTensor<"float32">) as Float32Array).map(Math.abs);
+      return Math.max(...data) / Math.min(...data);
+    };
+    expect(spread(model.graph.nodes[0]!.inputs[1]!)).toBeLessThan(2.5);
+    const at = async (of: Model) => {
+      const rows = await Promise.all(images.map((i) => evaluate(of, i)));
+      return rows.flatMap(({ y }) => [...dataOf(y as ResidentTensor<"float32">)]);
+    };
+    expect(await at(model)).toEqual(await at(m));
+    const error = async (of: Model) => {
+      const [want, got] = [await at(m), await at(of)];
+      return want.reduce((sum, w, i) => sum + (w - got[i]!) ** 2, 0);
+    };
+    const plain = await error((await run(int8(), m, here)).model);
+    const smooth = await error((await run([smoothQuant(), int8()], m, here)).model);
+    expect(smooth).toBeLessThan(plain / 2);
+  });
+
+  test("moves nothing where the weights would lose more than what they read gains", async () => {
+    const m = parse(
+      `main (x: float32[4,${WIDTH}]) => (y: float32[4,8]) {
+        s: float32[${WIDTH}] = …  u: float32[${WIDTH},8] = …
+        n = Mul(x, s)
+        y = MatMul(n, u)
+      }`,
+      // What is rarely wide is only so by a little, and its weights already are the widest by far.
+      {
+        weights: {
+          s: outliers([], 3),
+          u: tensor(
+            "float32",
+            [WIDTH, 8],
+            (dataOf(numbers([WIDTH, 8], 1)) as Float32Array).map((w, i) => (Math.floor(i / 8) % 8 === 3 ? 40 * w : w)),
+          ),
+        },
+      },
+    );
+    const { model } = await run(smoothQuant(), m, host);
+    const errors = await Promise.all(
+      [model, (await run(smoothQuant({ alpha: 1 }), m, host)).model].map(async (of) => {
+        const quantized = (await run(int8(), of, host)).model;
+        const [want, got] = await Promise.all(
+          [m, quantized].map((g) => Promise.all(samples.map((i) => evaluate(g, i)))),
+        );
+        return want!.reduce((sum, { y }, i) => {
+          const other = dataOf(got![i]!["y"] as ResidentTensor<"float32">);
+          return sum + [...dataOf(y as ResidentTensor<"float32">)].reduce((e, a, k) => e + (a - other[k]!) ** 2, 0);
+        }, 0);
+      }),
+    );
+    expect(errors[0]!).toBeLessThan(errors[1]!);
+  });
 });

@@ -2,7 +2,6 @@ import {
   dataOf,
   definePass,
   edit,
-  elementsOf,
   type Node,
   PASS_API_VERSION,
   type ResidentTensor,
@@ -19,14 +18,16 @@ import { scopeOptions } from "../options.ts";
 import { type ChannelOperator, channelOperators } from "../weights/channels.ts";
 import { scaledChannels } from "../weights/scale-channels.ts";
 import { type Folded, foldFactors } from "./fold-factors.ts";
+import { smoothFactors } from "./smooth-factors.ts";
 
-/** Largest magnitude of each channel of what a product reads. */
-const STATISTIC = "channel-absmax@-1";
+/** What is measured of each channel of what an operator reads. */
+const statisticsFor = ({ node }: ChannelOperator) =>
+  ["channel-absmax", "channel-mean-square"].map((s) => `${s}@${node.op.startsWith("Conv") ? 1 : -1}`);
 
 /**
- * SmoothQuant: moves the spread of what matrix products read, channel by channel, into their weights, where a scale for each
- * output does not mind it: `x / s` times `s w`, with `s = max|x|^alpha / max|w|^(1 - alpha)`. The division goes into the
- * normalization, product or sum before. Factors are powers of two, so that not a bit of the float model changes. Goes before
+ * SmoothQuant: moves the spread of what matrix products and convolutions read, channel by channel, into their weights, where a scale
+ * for each output does not mind it: `x / s` times `s w`, with `s = max|x|^alpha / max|w|^(1 - alpha)`. The division goes into the
+ * normalization, product, convolution or sum before. Factors are powers of two, so that not a bit of the float model changes. Goes before
  * `int8` or `dynamicInt8`. (Xiao et al. 2023, "SmoothQuant", arXiv:2211.10438.)
  */
 export const smoothQuant = definePass({
@@ -39,14 +40,17 @@ export const smoothQuant = definePass({
       .number()
       .min(0)
       .max(1)
-      .default(0.5)
-      .describe("how much of the spread goes into the weights: 0 nothing but theirs, 1 all"),
+      .optional()
+      .describe(
+        "how much of the spread goes into the weights: 0 nothing but theirs, 1 all; by default what leaves the least error by estimate",
+      ),
     include: scopeOptions.include,
     exclude: scopeOptions.exclude,
   }),
-  observe: (model, options) => [
-    { values: [...productsOf(channelOperators(model, inferTypes(model)), options).keys()], statistic: STATISTIC },
-  ],
+  observe: (model, options) =>
+    [...readersOf(channelOperators(model, inferTypes(model)), options)].flatMap(([value, [reader]]) =>
+      statisticsFor(reader!).map((statistic) => ({ values: [value], statistic })),
+    ),
   async run(model, options, ctx) {
     const { main } = viewOf(model);
     const types = inferTypes(model);
@@ -54,35 +58,40 @@ export const smoothQuant = definePass({
       const type = types.of(main, v);
       return type?.kind === "tensor" ? type.shape : undefined;
     };
+    const axisOf = (value: string, { node }: ChannelOperator) =>
+      node.op.startsWith("Conv") ? 1 : (shapeOf(value)?.length ?? 0) - 1;
     const all = channelOperators(model, types);
     const operators = new Map(all.map((o) => [o.node, o]));
     const weights = new Map<string, Weight>();
     for (const w of weightsOf(viewOf(model))) if (w.view === main) weights.set(w.name, w);
     const plans: { readers: readonly ChannelOperator[]; factors: Float64Array; folded: Folded }[] = [];
-    const found = productsOf(all, options);
+    const found = readersOf(all, options);
     const left = new Map<string, string>();
-    for (const [value, readers] of found) {
+    for (const [value, meaning] of found) {
       ctx.progress(plans.length, found.size, "steps");
       const skip = (reason: string) => {
-        for (const { weight } of readers) left.set(weight, reason);
+        for (const { weight } of meaning) left.set(weight, reason);
       };
-      const absmax = ctx.statistics.get(statisticKey(STATISTIC, value));
-      const channels = readers[0]!.layout.inputs;
-      if (absmax?.shape[0] !== channels) {
+      const axis = axisOf(value, meaning[0]!);
+      const readers = meaning.filter((r) => axisOf(value, r) === axis);
+      const [most, power] = statisticsFor(readers[0]!).map((s) => ctx.statistics.get(statisticKey(s, value)));
+      if (!most || !power || most.shape[0] !== readers[0]!.layout.inputs) {
         skip("the channels of its input were not measured");
         continue;
       }
-      const inputs = dataOf(absmax as ResidentTensor<"float32">) as Float32Array;
-      const own = new Float64Array(channels);
-      for (const reader of readers) await widen(own, reader, weights.get(reader.weight)!, ctx.signal);
-      const factors = factorsOf(inputs, own, options.alpha);
+      const factors = await smoothFactors(
+        { most: numbers(most), power: numbers(power) },
+        readers.map((operator) => ({ operator, weight: weights.get(operator.weight)! })),
+        options.alpha,
+        ctx.signal,
+      );
       if (factors.every((f) => f === 1)) {
         skip("the channels of its input are alike");
         continue;
       }
       const meant = new Set(readers.map((r) => r.node));
       const inverse = factors.map((f) => 1 / f);
-      const folded = foldFactors(main, value, inverse, operators, shapeOf, (n) => meant.has(n));
+      const folded = foldFactors(main, value, inverse, axis, operators, shapeOf, (n) => meant.has(n));
       if (typeof folded === "string") {
         skip(folded);
         continue;
@@ -125,32 +134,15 @@ export const smoothQuant = definePass({
   },
 });
 
-/** Matrix products in scope, by what they read. */
-function productsOf(
+/** Operators in scope, by what they read. */
+function readersOf(
   operators: readonly ChannelOperator[],
   { include, exclude }: { readonly include?: string[] | undefined; readonly exclude?: string[] | undefined },
 ): Map<string, ChannelOperator[]> {
   const meant = namePattern(include, exclude);
-  const products = new Map<string, ChannelOperator[]>();
-  for (const o of operators)
-    if ((o.node.op === "MatMul" || o.node.op === "Gemm") && meant(o.weight))
-      products.set(o.reads, [...(products.get(o.reads) ?? []), o]);
-  return products;
+  const readers = new Map<string, ChannelOperator[]>();
+  for (const o of operators) if (meant(o.weight)) readers.set(o.reads, [...(readers.get(o.reads) ?? []), o]);
+  return readers;
 }
 
-/** Takes the largest magnitude of each input channel of a weight into account. */
-async function widen(most: Float64Array, { layout }: ChannelOperator, { tensor }: Weight, signal: AbortSignal) {
-  for await (const { data, start } of elementsOf(tensor as Tensor<"float32">, signal))
-    for (let k = 0; k < data.length; k++) {
-      const c = layout.input(start + k);
-      most[c] = Math.max(most[c]!, Math.abs(data[k]!));
-    }
-}
-
-/** The power of two for each channel, 1 in the middle of all; 1 for channels without anything. */
-function factorsOf(inputs: Float32Array, weights: Float64Array, alpha: number): Float64Array {
-  const exponents = Array.from(inputs, (x, c) => alpha * Math.log2(x) - (1 - alpha) * Math.log2(weights[c]!));
-  const known = exponents.filter(Number.isFinite);
-  const middle = known.reduce((a, b) => a + b, 0) / Math.max(1, known.length);
-  return Float64Array.from(exponents, (x) => (Number.isFinite(x) ? 2 ** Math.round(x - middle) : 1));
-}
+const numbers = (t: ResidentTensor) => dataOf(t as ResidentTensor<"float32">) as Float32Array;

@@ -10,6 +10,7 @@ import {
   viewOf,
 } from "@pare/core";
 import type { QuantizationOptions } from "./int8-options.ts";
+import { neededRange } from "./needed-range.ts";
 import type { QuantizationPlan } from "./plan.ts";
 import { type Range, rangeOf } from "./ranges.ts";
 
@@ -60,8 +61,9 @@ export function valueCodes(
         location: { value },
         hint: "Run the pass with `run` of the package pare, or give run() { gather } of @pare/ops/observe.",
       });
-    const before = ranges.get(root) ?? found;
-    ranges.set(root, { min: Math.min(before.min, found.min), max: Math.max(before.max, found.max) });
+    const needed = neededRange(main, value, found, highest - lowest + 1);
+    const before = ranges.get(root) ?? needed;
+    ranges.set(root, { min: Math.min(before.min, needed.min), max: Math.max(before.max, needed.max) });
   }
   const codes = new Map<string, ValueCodes>(plan.fixed);
   for (const [root, { min, max }] of ranges) codes.set(root, affineCodes(min, max, lowest, highest, even.has(root)));
