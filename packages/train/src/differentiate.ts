@@ -1,6 +1,6 @@
 import {
-  type DType,
   type Diagnostic,
+  type DType,
   type Edit,
   edit,
   failure,
@@ -91,7 +91,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Diff
       saved: (node, name) => saved.get(node)?.get(name),
       formulations: new Map(Object.entries(options.formulations ?? {})),
     });
-    const tryNode = (n: Node, work: () => void) => {
+    const collect = (work: () => void) => {
       try {
         work();
       } catch (error) {
@@ -113,7 +113,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Diff
 
     for (const n of main.graph.nodes)
       if (n.op === "BatchNormalization" && n.domain === "")
-        tryNode(n, () => {
+        collect(() => {
           const b = builderOf(n, scopeOf(n));
           const kept = new Map<string, string>();
           if (!batchNormalizationForward(b, (name, value) => kept.set(name, value))) return;
@@ -123,7 +123,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Diff
     contributions.set(loss, [oneOf(e, main, lossDType, made)]);
     for (const n of [...path.nodes].reverse()) {
       if (!n.outputs.some((v) => contributions.has(v))) continue;
-      tryNode(n, () => {
+      collect(() => {
         const b = gradientBuilder(n, scopeOf(n));
         gradients.get(n.op)!(b).forEach((make, i) => {
           const name = n.inputs[i];
@@ -189,11 +189,14 @@ function checkRules(nodes: readonly Node[]): void {
   if (missing.size === 0) return;
   throw new PareError(
     [...missing].map(([op, [first, ...rest]]) =>
-      problem("train/no-gradient", `${op} has no gradient${rest.length > 0 ? ` (nor have ${rest.length} more of it)` : ""}`, {
-        location: { node: labelOf(first!), op },
-        hint: "Freeze the weights before it, or say it in other operators: optimize() inlines functions and branches.",
-      }),
+      problem(
+        "train/no-gradient",
+        `${op} has no gradient${rest.length > 0 ? ` (nor have ${rest.length} more of it)` : ""}`,
+        {
+          location: { node: labelOf(first!), op },
+          hint: "Freeze the weights before it, or say it in other operators: optimize() inlines functions and branches.",
+        },
+      ),
     ),
   );
 }
-

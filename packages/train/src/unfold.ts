@@ -1,4 +1,4 @@
-import { type DType, edit, IR_OPSET, type Model, type Node, PareError, problem, labelOf, viewOf } from "@pare/core";
+import { type DType, edit, IR_OPSET, labelOf, type Model, type Node, PareError, problem, viewOf } from "@pare/core";
 import { gradients, unfoldings } from "@pare/ops/gradient";
 import { inferTypes } from "@pare/ops/infer";
 import { builderOf, decomposable, decompose, nodeContext } from "@pare/ops/lower";

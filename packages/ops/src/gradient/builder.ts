@@ -21,6 +21,8 @@ export interface GradientBuilder extends Builder {
   y(index?: number): string;
   /** A node on operands: `calc("Mul", dy, 2)`. */
   calc(op: string, ...operands: readonly Operand[]): string;
+  /** Integers that are known without running: constants, and what is computed from shapes. */
+  knownInts(value: string): readonly number[] | undefined;
   /** Dimensions that are all known. */
   sizes(value: string): readonly number[];
   /** A reduction over axes that stay as 1, or are dropped. */
@@ -36,8 +38,8 @@ export interface GradientBuilder extends Builder {
   saved(name: string): string;
   /** The formulation that is asked for where there are several: for measurements and tests. */
   formulation(of: string): string | undefined;
-  /** Sums what was broadcast from the shape of `to` to that of `from`. */
-  sumTo(value: string, from: string, to: string): string;
+  /** Sums a value in the shape of `from` over what was repeated of `to`; with `matrices` all but the last two axes. */
+  sumTo(value: string, from: string, to: string, matrices?: boolean): string;
 }
 
 /** For each input how its gradient is made, if it has one. Made only where it is wanted. */
@@ -75,9 +77,15 @@ export function gradientBuilder(n: Node, scope: GradientScope): GradientBuilder 
           op,
           operands.map((v) => (typeof v === "number" ? base.float(v, real) : v)),
         ),
+      knownInts(value: string) {
+        const elements = base.elements(value);
+        return isSizes(elements) ? elements : undefined;
+      },
       sizes(value: string) {
         const dims = base.shape(value);
-        return isSizes(dims) ? dims : base.refuse(`the shape of ${value} is not known: fix the dimensions of the inputs`);
+        return isSizes(dims)
+          ? dims
+          : base.refuse(`the shape of ${value} is not known: fix the dimensions of the inputs`);
       },
       reduce: (op: string, value: string, axes: readonly number[], keepdims = true) =>
         axes.length === 0 ? value : base.add(op, [value, base.ints(axes)], keepdims ? {} : { keepdims: attr.int(0) }),
@@ -93,9 +101,12 @@ export function gradientBuilder(n: Node, scope: GradientScope): GradientBuilder 
         base.add("ConstantOfShape", [b.shapeTensor(value)], { value: attr.tensor(zeroOf(real)) }),
       saved: (name: string) => scope.saved(n, name) ?? base.refuse(`it kept no ${name}`),
       formulation: (of: string) => scope.formulations.get(of),
-      sumTo(value: string, from: string, to: string) {
-        const axes = broadcastAxes(b, from, to);
-        if (axes.length === 0 && base.rank(from) === base.rank(to)) return value;
+      sumTo(value: string, from: string, to: string, matrices = false) {
+        const axes = repeatedAxes(b, from, to, matrices ? 2 : 0);
+        if (typeof axes === "string") {
+          const noop = { noop_with_empty_axes: attr.int(1) };
+          return b.reshapeLike(base.add("ReduceSum", [value, axes], noop), to);
+        }
         const extra = base.rank(from) - base.rank(to);
         if (axes.length === extra) return b.reduce("ReduceSum", value, axes, false);
         const summed = b.reduce("ReduceSum", value, axes);
@@ -111,19 +122,27 @@ export const isSizes = (dims: readonly Dim[] | undefined): dims is readonly numb
 
 const zeroOf = (dtype: DType) => tensor(dtype, [1], [0]);
 
-/** Axes of `from` along which `to` was repeated. */
-function broadcastAxes(b: Builder, from: string, to: string): number[] {
+/**
+ * Axes of `from` along which `to` was repeated, but for the `last`: numbers, or where that is known only when the model
+ * runs a value that holds them.
+ */
+function repeatedAxes(b: Builder, from: string, to: string, last: number): number[] | string {
   const [wide, narrow] = [b.shape(from), b.shape(to)];
   if (!wide || !narrow) return b.refuse(`the number of dimensions of ${wide ? to : from} is not known`);
   const extra = wide.length - narrow.length;
-  return wide.flatMap((dim, i) => {
-    if (i < extra) return [i];
-    const own = narrow[i - extra]!;
-    if (own === dim && own !== null) return [];
-    if (own === 1) return [i];
-    if (typeof own === "number") return [];
-    return b.refuse(
-      `whether dimension ${i - extra} of ${to} is repeated is known only when the model runs: fix the dimensions of the inputs`,
-    );
-  });
+  const axes: number[] = [];
+  for (const [i, dim] of wide.slice(0, wide.length - last).entries()) {
+    const own = i < extra ? 1 : narrow[i - extra]!;
+    if (i < extra || (own === 1 && dim !== 1)) axes.push(i);
+    else if (typeof own !== "number" && (own === null || own !== dim)) return differing(b, from, to, extra, last);
+  }
+  return axes;
+}
+
+function differing(b: Builder, from: string, to: string, extra: number, last: number): string {
+  const end = last === 0 ? undefined : -last;
+  const own = b.dims(to, 0, end);
+  const padded = extra === 0 ? own : b.add("Concat", [b.ints(Array(extra).fill(1)), own], { axis: attr.int(0) });
+  const differs = b.add("Not", [b.add("Equal", [b.dims(from, 0, end), padded])]);
+  return b.add("Reshape", [b.add("NonZero", [differs]), b.ints([-1])]);
 }

@@ -1,8 +1,8 @@
 import { attr } from "@pare/core";
 import type { GradientBuilder, GradientRules } from "./builder.ts";
 import { reversed } from "./reduce.ts";
-import { type Geometry, geometryOf } from "./window.ts";
 import { weightGradient } from "./weight-gradient.ts";
+import { type Geometry, geometryOf } from "./window.ts";
 
 /** Sizes and steps of a convolution whose input is `x`, output `y` and weights `w` [M, C/group, kernel]. */
 export interface Convolution extends Geometry {
@@ -65,11 +65,7 @@ const biasGradient = (b: GradientBuilder) => {
 export const convolutions: GradientRules = {
   Conv(b) {
     const c = convolutionOf(b, b.x(0), b.x(1), b.y());
-    return [
-      () => inputGradient(b, c, b.dy, b.x(1)),
-      () => weightGradient(b, c, b.x(0), b.dy),
-      () => biasGradient(b),
-    ];
+    return [() => inputGradient(b, c, b.dy, b.x(1)), () => weightGradient(b, c, b.x(0), b.dy), () => biasGradient(b)];
   },
   // It is the gradient of the convolution from its output to its input.
   ConvTranspose(b) {

@@ -1,5 +1,5 @@
-import { dtypeOf } from "../dtype-codes.ts";
 import { isFloat } from "@pare/core";
+import { dtypeOf } from "../dtype-codes.ts";
 import type { GradientBuilder, GradientRule, GradientRules, Operand } from "./builder.ts";
 
 type Unary = (b: GradientBuilder, calc: GradientBuilder["calc"]) => string;
@@ -65,7 +65,7 @@ const activations: GradientRules = {
     return c("Mul", b.dy, where(b, c("Less", b.x(0), 0), c("Mul", c("Exp", b.x(0)), alpha), 1));
   }),
   Selu: unary((b, c) => {
-    const [alpha, gamma] = [b.floatOf("alpha", 1.67326319217681884765625), b.floatOf("gamma", 1.05070102214813232421875)];
+    const [alpha, gamma] = [b.floatOf("alpha", 1.6732631921768188), b.floatOf("gamma", 1.0507010221481323)];
     return c("Mul", b.dy, where(b, c("LessOrEqual", b.x(0), 0), c("Mul", c("Exp", b.x(0)), alpha * gamma), gamma));
   }),
   Celu: unary((b, c) => {
@@ -133,9 +133,18 @@ const activations: GradientRules = {
 const all = (b: GradientBuilder) => Array.from({ length: b.rank(b.x(0)) }, (_, i) => i);
 
 const arithmetic: GradientRules = {
-  Add: broadcasting((b) => b.dy, (b) => b.dy),
-  Sub: broadcasting((b) => b.dy, (b, c) => c("Neg", b.dy)),
-  Mul: broadcasting((b, c) => c("Mul", b.dy, b.x(1)), (b, c) => c("Mul", b.dy, b.x(0))),
+  Add: broadcasting(
+    (b) => b.dy,
+    (b) => b.dy,
+  ),
+  Sub: broadcasting(
+    (b) => b.dy,
+    (b, c) => c("Neg", b.dy),
+  ),
+  Mul: broadcasting(
+    (b, c) => c("Mul", b.dy, b.x(1)),
+    (b, c) => c("Mul", b.dy, b.x(0)),
+  ),
   Div: broadcasting(
     (b, c) => c("Div", b.dy, b.x(1)),
     (b, c) => c("Neg", c("Mul", b.dy, c("Div", b.y(), b.x(1)))),

@@ -58,8 +58,7 @@ const scatterElements: GradientRule = (b) => {
   const axis = { axis: attr.int(b.intOf("axis", 0)) };
   const reduction = reductionOf(b);
   return [
-    () =>
-      reduction === "add" ? b.dy : b.add("ScatterElements", [b.dy, indices, b.zerosLike(b.x(2))], axis),
+    () => (reduction === "add" ? b.dy : b.add("ScatterElements", [b.dy, indices, b.zerosLike(b.x(2))], axis)),
     undefined,
     () => (b.shape(x) ? b.add("GatherElements", [b.dy, indices], axis) : b.refuse(`the shape of ${x} is not known`)),
   ];
@@ -81,20 +80,24 @@ function reductionOf(b: GradientBuilder): string {
 
 export const gathers: GradientRules = {
   Gather: gather,
-  GatherElements: (b) => [
-    () => scatterAdd(b, b.zerosLike(b.x(0)), b.x(1), b.dy, b.intOf("axis", 0)),
-  ],
+  GatherElements: (b) => [() => scatterAdd(b, b.zerosLike(b.x(0)), b.x(1), b.dy, b.intOf("axis", 0))],
   GatherND: gatherNd,
   ScatterElements: scatterElements,
   ScatterND: scatterNd,
   Compress: (b) => [
     () => {
       const axis = b.attribute("axis", "int");
-      if (axis === undefined) return b.refuse("it takes from the flat input");
       const places = b.reshape(b.add("NonZero", [b.x(1)]), [-1]);
+      if (axis === undefined) {
+        const zeros = b.reshape(b.zerosLike(b.x(0)), [-1]);
+        return b.reshapeLike(scatterAdd(b, zeros, places, b.dy, 0), b.x(0));
+      }
       const [rank, at] = [b.rank(b.x(0)), Number(axis)];
       const whole = at < 0 ? at + rank : at;
-      const column = b.reshape(places, range(rank).map((i) => (i === whole ? -1 : 1)));
+      const column = b.reshape(
+        places,
+        range(rank).map((i) => (i === whole ? -1 : 1)),
+      );
       const spread = b.add("Expand", [column, b.add("Shape", [b.dy])]);
       return scatterAdd(b, b.zerosLike(b.x(0)), spread, b.dy, whole);
     },

@@ -50,30 +50,15 @@ const matmul: GradientRule = (b) => {
     () => {
       const whole = b.add("MatMul", [dy(), flipped(b, right(), Math.max(q, 2))]);
       if (p === 1) return b.reshapeLike(b.reduce("ReduceSum", whole, batches, false), x);
-      return q === 1 ? whole : sumBatches(b, whole, x);
+      return q === 1 ? whole : b.sumTo(whole, b.y(), x, true);
     },
     () => {
       const whole = b.add("MatMul", [flipped(b, left(), Math.max(p, 2)), dy()]);
       if (q === 1) return b.reshapeLike(b.reduce("ReduceSum", whole, batches, false), w);
-      return p === 1 ? whole : sumBatches(b, whole, w);
+      return p === 1 ? whole : b.sumTo(whole, b.y(), w, true);
     },
   ];
 };
-
-/** The axes before the matrices were repeated like those of other operators. */
-function sumBatches(b: GradientBuilder, value: string, to: string): string {
-  const [wide, narrow] = [b.shape(b.y())!, b.shape(to)!];
-  const extra = wide.length - narrow.length;
-  const axes = range(0, wide.length - 2).filter((i) => {
-    const own = narrow[i - extra];
-    if (i < extra || (own === 1 && wide[i] !== 1)) return true;
-    if (own === wide[i] || typeof own === "number") return false;
-    return b.refuse(`whether the batch of ${to} is repeated is known only when the model runs`);
-  });
-  if (axes.length === 0) return value;
-  const summed = b.reduce("ReduceSum", value, axes, axes.length !== extra);
-  return extra > 0 && axes.length !== extra ? b.reshapeLike(summed, to) : summed;
-}
 
 const gemmRule: GradientRule = (b) => {
   const [a, w] = [b.x(0), b.x(1)];
@@ -94,7 +79,11 @@ const einsum: GradientRule = (b) => {
   const terms = left.split(",");
   const counts = new Map<string, number>();
   for (const letter of left.replace(/[.,]/g, "")) counts.set(letter, (counts.get(letter) ?? 0) + 1);
-  const implied = () => [...counts].flatMap(([letter, count]) => (count === 1 ? [letter] : [])).sort().join("");
+  const implied = () =>
+    [...counts]
+      .flatMap(([letter, count]) => (count === 1 ? [letter] : []))
+      .sort()
+      .join("");
   const output = given ?? `${left.includes("...") ? "..." : ""}${implied()}`;
   return terms.map((term, i) => () => {
     const letters = term.replace("...", "");

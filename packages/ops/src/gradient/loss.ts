@@ -32,7 +32,12 @@ function likelihoodLoss(b: Builder, scores: string): string {
 export const lossForms: Readonly<Record<string, Lower>> = {
   NegativeLogLikelihoodLoss: (b) => b.give("Identity", [likelihoodLoss(b, b.input(0)!)]),
   SoftmaxCrossEntropyLoss(b) {
-    const log = b.add("LogSoftmax", [b.input(0)], { axis: attr.int(1) }, b.node.outputs[1] ? [b.node.outputs[1]] : undefined);
+    const log = b.add(
+      "LogSoftmax",
+      [b.input(0)],
+      { axis: attr.int(1) },
+      b.node.outputs[1] ? [b.node.outputs[1]] : undefined,
+    );
     b.give("Identity", [likelihoodLoss(b, log)]);
   },
 };

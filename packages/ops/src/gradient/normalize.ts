@@ -7,7 +7,13 @@ const range = (from: number, to: number) => Array.from({ length: Math.max(0, to 
 const but = (rank: number, ...axes: readonly number[]) => range(0, rank).filter((i) => !axes.includes(i));
 
 /** The gradient through (x - mean) / deviation, both over `axes`, where `normal` is the result and `dn` its gradient. */
-function standardised(b: GradientBuilder, normal: string, dn: string, inverse: string, axes: readonly number[]): string {
+function standardised(
+  b: GradientBuilder,
+  normal: string,
+  dn: string,
+  inverse: string,
+  axes: readonly number[],
+): string {
   const mean = b.reduce("ReduceMean", dn, axes);
   const along = b.reduce("ReduceMean", b.calc("Mul", dn, normal), axes);
   return b.calc("Mul", b.calc("Sub", b.calc("Sub", dn, mean), b.calc("Mul", normal, along)), inverse);
@@ -140,10 +146,7 @@ export function batchNormalizationForward(b: Builder, save: (name: string, value
         dims.reduce((n, d) => n * d, 1),
         dtype,
       )
-    : b.cast(
-        b.add("ReduceProd", [b.add("Gather", [b.dims(x, 0), b.ints(axes)])], { keepdims: attr.int(0) }),
-        dtype,
-      );
+    : b.cast(b.add("ReduceProd", [b.add("Gather", [b.dims(x, 0), b.ints(axes)])], { keepdims: attr.int(0) }), dtype);
   save("centred", centred);
   save("inverse", inverse);
   save("count", count);

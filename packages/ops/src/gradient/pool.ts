@@ -50,15 +50,24 @@ const maxPool: GradientRule = (b) => [
     if (tiles && asked === "places") return byPlaces(b, g);
     const flat = (v: string) => b.reshape(v, [-1]);
     const size = b.sizes(b.x(0));
-    if (b.intOf("storage_order", 0) !== 0) b.refuse("its indices are column by column");
     const zeros = b.add("ConstantOfShape", [b.ints([product(size)])], { value: attr.tensor(tensor(b.real, [1], [0])) });
-    const scattered = b.add("ScatterElements", [zeros, flat(b.y(1)), flat(b.dy)], {
+    const scattered = b.add("ScatterElements", [zeros, flat(indicesOf(b)), flat(b.dy)], {
       axis: attr.int(0),
       ...(!apart(g) && { reduction: attr.string("add") }),
     });
     return b.reshapeLike(scattered, b.x(0));
   },
 ];
+
+/** Where the largest elements are, row by row. */
+function indicesOf(b: GradientBuilder): string {
+  if (b.intOf("storage_order", 0) === 0) return b.y(1);
+  const attributes = new Map(b.node.attributes);
+  attributes.delete("storage_order");
+  const indices = b.fresh("indices");
+  b.add("MaxPool", [b.x(0)], Object.fromEntries(attributes), [b.fresh("largest"), indices]);
+  return indices;
+}
 
 /** Windows that tile the input: the gradient goes in equal parts to all of a window that are its largest. */
 function byPlaces(b: GradientBuilder, g: Geometry): string {
@@ -95,7 +104,13 @@ function countsOf(b: GradientBuilder, g: ReturnType<typeof windowOf>): string | 
 
 /** The mean of everything but batch and channels, as a mask that broadcasts. */
 const globally = (make: (b: GradientBuilder, axes: readonly number[]) => string): GradientRule => {
-  return (b) => [() => make(b, Array.from({ length: b.rank(b.x(0)) - 2 }, (_, i) => i + 2))];
+  return (b) => [
+    () =>
+      make(
+        b,
+        Array.from({ length: b.rank(b.x(0)) - 2 }, (_, i) => i + 2),
+      ),
+  ];
 };
 
 /** (sum of |x|^p)^(1/p) has the slope sign(x) (|x| / y)^(p - 1); where y is 0 that of 0. */

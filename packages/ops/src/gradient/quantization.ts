@@ -35,7 +35,19 @@ const straight: GradientRule = (b) => [() => b.dy];
 
 /** Operators that pass codes on as they are: gradients go through them although they are integers. */
 export const carriesCodes: ReadonlySet<string> = new Set([
-  ...["Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Concat", "Split", "Slice", "Expand", "Tile"],
+  ...[
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Transpose",
+    "Concat",
+    "Split",
+    "Slice",
+    "Expand",
+    "Tile",
+  ],
   ...["Gather", "GatherElements", "GatherND", "DepthToSpace", "SpaceToDepth", "MaxPool", "Where"],
 ]);
 

@@ -51,7 +51,10 @@ const lstmCell: Cell = (d, gates, { h, c }) => {
   const holes = peeps === undefined ? undefined : parts(b, peeps, 3);
   const peeped = (v: string, k: number, cell: string) => (holes ? sum(b, v, mul(b, holes[k]!, cell)) : v);
   const input = activations[0]!(peeped(i, 0, c!));
-  const forget = b.intOf("input_forget", 0) === 1 ? b.add("Sub", [b.float(1, b.dtype(i)), input]) : activations[0]!(peeped(f, 2, c!));
+  const forget =
+    b.intOf("input_forget", 0) === 1
+      ? b.add("Sub", [b.float(1, b.dtype(i)), input])
+      : activations[0]!(peeped(f, 2, c!));
   const cell = sum(b, mul(b, forget, c!), mul(b, input, activations[1]!(g)));
   return { h: mul(b, activations[0]!(peeped(o, 1, cell)), activations[2]!(cell)), c: cell };
 };
@@ -99,12 +102,14 @@ function activationsOf(b: Builder, fallback: readonly string[], directions: numb
     ]).get(key);
     const alpha = one ? (alphas.shift() ?? one[1]) : 0;
     const hard = key === "hardsigmoid" ? { alpha: alphas.shift() ?? 0.2, beta: betas.shift() ?? 0.5 } : undefined;
-    const line = key === "affine" || key === "scaledtanh" ? { alpha: alphas.shift() ?? 1, beta: betas.shift() ?? (key === "affine" ? 0 : 1) } : undefined;
+    const line =
+      key === "affine" || key === "scaledtanh"
+        ? { alpha: alphas.shift() ?? 1, beta: betas.shift() ?? (key === "affine" ? 0 : 1) }
+        : undefined;
     if (!plain && !one && !hard && !line) b.refuse(`it has an activation ${name}`);
     return (x) => {
       const dtype = b.dtype(x);
-      const v =
-        clip === undefined ? x : b.add("Clip", [x, b.float(-clip, dtype), b.float(clip, dtype)]);
+      const v = clip === undefined ? x : b.add("Clip", [x, b.float(-clip, dtype), b.float(clip, dtype)]);
       if (plain) return b.add(plain, [v]);
       if (one) return b.add(one[0], [v], { alpha: attr.float(alpha) });
       if (hard) return b.add("HardSigmoid", [v], { alpha: attr.float(hard.alpha), beta: attr.float(hard.beta) });
@@ -126,7 +131,7 @@ const unrolled =
     const rows = b.shape(b.input(2)!)?.[2];
     if (typeof steps !== "number" || typeof size !== "number" || typeof rows !== "number")
       return b.refuse("how many steps it takes is not known: fix the dimensions of the inputs");
-    if (b.input(4) !== undefined) b.refuse("its sequences have lengths of their own");
+    const lengths = b.input(4) && b.add("Unsqueeze", [b.cast(b.input(4)!, "int64"), b.ints([1])]);
     const hidden = rows;
     const direction = b.textOf("direction", "forward");
     const directions = direction === "bidirectional" ? 2 : 1;
@@ -167,8 +172,13 @@ const unrolled =
       let state: State = { h: first(5), c: states > 1 ? first(6) : undefined };
       for (let t = 0; t < steps; t++) {
         const at = direction === "reverse" || index === 1 ? steps - 1 - t : t;
-        state = cell(d, b.add("Gather", [all, b.int(at)]), state);
-        slots[at]!.push(state.h);
+        const next = cell(d, b.add("Gather", [all, b.int(at)]), state);
+        if (lengths === undefined) state = next;
+        // After the end of a sequence its state stays, and what the layer gives is 0.
+        const inside = lengths && b.add("Less", [b.int(at), lengths]);
+        const choose = (yes: string, no: string) => b.add("Where", [inside, yes, no]);
+        if (inside) state = { h: choose(next.h, state.h), c: next.c && choose(next.c, state.c!) };
+        slots[at]!.push(inside ? choose(next.h, b.float(0, b.dtype(x))) : state.h);
       }
       ends.push(state);
     }

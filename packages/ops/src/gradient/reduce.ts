@@ -17,7 +17,8 @@ const reduction =
     () => {
       const [x, given] = [b.x(0), b.input(1)];
       const rank = b.rank(x);
-      const list = given === undefined ? [] : (b.constantInts(given) ?? b.refuse("its axes are known only when the model runs"));
+      const list =
+        given === undefined ? [] : (b.knownInts(given) ?? b.refuse("its axes are known only when the model runs"));
       const nothing = list.length === 0 && b.intOf("noop_with_empty_axes", 0) !== 0;
       const axes = nothing ? [] : list.length === 0 ? range(rank) : list.map((a) => (a < 0 ? a + rank : a));
       const dropped = b.intOf("keepdims", 1) === 0 && axes.length > 0;

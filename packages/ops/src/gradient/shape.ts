@@ -26,7 +26,7 @@ const views: GradientRules = {
   Tile: (b) => [
     () => {
       const dims = b.sizes(b.x(0));
-      const repeats = b.constantInts(b.x(1)) ?? b.refuse("its repeats are known only when the model runs");
+      const repeats = b.knownInts(b.x(1)) ?? b.refuse("its repeats are known only when the model runs");
       const split = b.reshape(
         b.dy,
         dims.flatMap((d, i) => [repeats[i]!, d]),
@@ -100,7 +100,7 @@ function cutsOf(b: GradientBuilder): Cut[] {
   const known = (i: number) =>
     b.input(i) === undefined
       ? undefined
-      : (b.constantInts(b.x(i)) ?? b.refuse("where it starts and ends is known only when the model runs"));
+      : (b.knownInts(b.x(i)) ?? b.refuse("where it starts and ends is known only when the model runs"));
   const [starts, axes, steps] = [known(1)!, known(3), known(4)];
   known(2);
   const [dims, out] = [b.sizes(b.x(0)), b.sizes(b.y())];
@@ -148,8 +148,8 @@ const windows: GradientRules = {
   Pad: (b) => [
     () => {
       const rank = b.rank(b.x(0));
-      const given = b.constantInts(b.x(1)) ?? b.refuse("its pads are known only when the model runs");
-      const axes = b.input(3) === undefined ? range(rank) : b.constantInts(b.x(3));
+      const given = b.knownInts(b.x(1)) ?? b.refuse("its pads are known only when the model runs");
+      const axes = b.input(3) === undefined ? range(rank) : b.knownInts(b.x(3));
       if (!axes) return b.refuse("its axes are known only when the model runs");
       if (b.textOf("mode", "constant") === "constant") {
         const pads = Array<number>(2 * rank).fill(0);

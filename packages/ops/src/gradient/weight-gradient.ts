@@ -77,9 +77,7 @@ const write: Readonly<Record<WeightFormulation, Write>> = {
     });
     // Windows that the strides leave out at the end would be places of a larger kernel.
     const whole = c.kernel.some((k, i) => windowsLeft(c, i) !== k);
-    const cut = whole
-      ? b.add("Slice", [made, b.ints(spatial.map(() => 0)), b.ints(c.kernel), b.ints(spatial)])
-      : made;
+    const cut = whole ? b.add("Slice", [made, b.ints(spatial.map(() => 0)), b.ints(c.kernel), b.ints(spatial)]) : made;
     return b.transpose(cut, swap);
   },
   windows(b, c, x, dy) {

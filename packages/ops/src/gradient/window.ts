@@ -24,16 +24,18 @@ export function geometryOf(b: GradientBuilder, over: string, to: string, kernel:
   const [input, output] = [spatial(over), spatial(to)];
   const auto = b.textOf("auto_pad", "NOTSET");
   const transposed = b.node.op === "ConvTranspose";
-  const given = transposed && b.intsOf("output_shape") ? undefined : (b.intsOf("pads") ?? Array<number>(2 * rank).fill(0));
+  const given =
+    transposed && b.intsOf("output_shape") ? undefined : (b.intsOf("pads") ?? Array<number>(2 * rank).fill(0));
   if (auto === "VALID") return { kernel, strides, dilations, pads: Array<number>(2 * rank).fill(0), input, output };
   if (auto === "NOTSET" && given) return { kernel, strides, dilations, pads: given, input, output };
-  if (!input || !output) return b.refuse("it pads by the size of its input, which is not known: fix the dimensions of the inputs");
+  if (!input || !output)
+    return b.refuse("it pads by the size of its input, which is not known: fix the dimensions of the inputs");
   const more = transposed ? (b.intsOf("output_padding") ?? Array<number>(rank).fill(0)) : Array<number>(rank).fill(0);
   const total = kernel.map((k, i) =>
     Math.max(0, (output[i]! - 1) * strides[i]! + (k - 1) * dilations[i]! + 1 + more[i]! - input[i]!),
   );
-  // The odd one is at the end for SAME_UPPER; ConvTranspose has it the other way round.
-  const upper = transposed ? auto !== "SAME_UPPER" : auto === "SAME_UPPER";
+  // The odd one is at the end for SAME_UPPER only.
+  const upper = auto === "SAME_UPPER";
   const small = total.map((t) => Math.floor(t / 2));
   const large = total.map((t, i) => t - small[i]!);
   return { kernel, strides, dilations, pads: upper ? [...small, ...large] : [...large, ...small], input, output };
