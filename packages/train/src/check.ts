@@ -2,7 +2,7 @@
 import {
   type Attribute,
   attr,
-  type DType,
+  constantNodeValue,
   edit,
   failure,
   type Graph,
@@ -20,7 +20,7 @@ import {
 } from "@pare/core";
 import { codeOf, dtypeOf } from "@pare/ops/dtype-codes";
 import { evaluate } from "@pare/ops/evaluate";
-import { numbersOf } from "@pare/ops/numeric";
+import { numbersOf, tensorOf } from "@pare/ops/numeric";
 import { differentiate } from "./differentiate.ts";
 
 export interface GradientCheckOptions {
@@ -58,8 +58,8 @@ export async function checkGradients(
   options: GradientCheckOptions = {},
 ): Promise<GradientCheck> {
   const { step = 1e-5, elements = 64, signal } = options;
-  const values = await inDouble(inputs, signal);
-  const model = await modelInDouble(source, signal);
+  const values = await valuesIn("float64", inputs, signal);
+  const model = await modelIn("float64", source, signal);
   const main = viewOf(model).main;
   const by = options.by ?? model.graph.inputs.map((v) => v.name).filter((name) => isReal(values[name]));
   const { model: whole, loss } = options.loss
@@ -141,48 +141,50 @@ async function withWeightedSum(model: Model, values: Values, signal?: AbortSigna
   return { model: whole, loss };
 }
 
-/** Real values in float64. */
-async function inDouble(values: Values, signal?: AbortSignal): Promise<Values> {
+/** Real values in another floating-point type. */
+export async function valuesIn(dtype: Real, values: Values, signal?: AbortSignal): Promise<Values> {
   const made: Record<string, ResidentTensor> = {};
-  for (const [name, t] of Object.entries(values)) made[name] = await doubleOf(t, signal);
+  for (const [name, t] of Object.entries(values)) made[name] = await tensorIn(dtype, t, signal);
   return made;
 }
 
-const doubleOf = async (t: Tensor, signal?: AbortSignal): Promise<ResidentTensor> => {
+/** Floating-point types that models are compared in. */
+export type Real = "float32" | "float64";
+
+const tensorIn = async (dtype: Real, t: Tensor, signal?: AbortSignal): Promise<ResidentTensor> => {
   const all = await resident(t, signal);
-  return isFloat(t.dtype) ? tensor("float64", t.shape, Float64Array.from(numbersOf(all))) : all;
+  return isFloat(t.dtype) && t.dtype !== dtype ? tensorOf(dtype, t.shape, numbersOf(all)) : all;
 };
 
-const DOUBLE = codeOf("float64");
 /** Attributes that name an element type. */
 const naming = new Set(["to", "dtype", "stash_type", "softmax_precision"]);
+/** Operators that compute in a type of their own unless they are told. */
+const stashing = new Set(["LayerNormalization", "GroupNormalization", "RMSNormalization"]);
 
-async function modelInDouble(model: Model, signal?: AbortSignal): Promise<Model> {
+/** A model with all its real numbers in one floating-point type: inputs, weights, constants, casts. */
+export async function modelIn(dtype: Real, model: Model, signal?: AbortSignal): Promise<Model> {
   const info = (v: ValueInfo): ValueInfo =>
-    v.type?.kind === "tensor" && isFloat(v.type.dtype)
-      ? { ...v, type: { ...v.type, dtype: "float64" satisfies DType } }
-      : v;
+    v.type?.kind === "tensor" && isFloat(v.type.dtype) ? { ...v, type: { ...v.type, dtype } } : v;
   const attributeIn = async (name: string, a: Attribute): Promise<Attribute> => {
-    if (a.type === "tensor") return attr.tensor(await doubleOf(a.value, signal));
+    if (a.type === "tensor") return attr.tensor(await tensorIn(dtype, a.value, signal));
     if (a.type === "graph") return attr.graph(await graphIn(a.value));
     const named = a.type === "int" && naming.has(name) ? dtypeOf(Number(a.value)) : undefined;
-    return named && isFloat(named) ? attr.int(DOUBLE) : a;
+    return named && isFloat(named) ? attr.int(codeOf(dtype)) : a;
   };
   const graphIn = async (g: Graph): Promise<Graph> => {
     const weights = new Map<string, Tensor>();
-    for (const [name, t] of g.weights) weights.set(name, await doubleOf(t, signal));
+    for (const [name, t] of g.weights) weights.set(name, await tensorIn(dtype, t, signal));
     const nodes: Node[] = [];
     for (const n of g.nodes) {
       const attributes = new Map<string, Attribute>();
       for (const [name, a] of n.attributes) attributes.set(name, await attributeIn(name, a));
-      if (n.op === "LayerNormalization" || n.op === "GroupNormalization" || n.op === "RMSNormalization")
-        attributes.set("stash_type", attr.int(DOUBLE));
-      if (n.op === "Constant" && (attributes.has("value_float") || attributes.has("value_floats"))) {
-        const held = attributes.get("value_float") ?? attributes.get("value_floats")!;
-        const list = (held as { value: number | readonly number[] }).value;
-        const t = typeof list === "number" ? tensor("float64", [], [list]) : tensor("float64", [list.length], list);
-        nodes.push({ ...n, attributes: new Map([["value", attr.tensor(t)]]) });
-      } else nodes.push({ ...n, attributes });
+      const held = n.attributes.has("value") ? undefined : constantNodeValue(n);
+      if (held && isFloat(held.dtype)) {
+        attributes.clear();
+        attributes.set("value", attr.tensor(await tensorIn(dtype, held, signal)));
+      }
+      if (stashing.has(n.op)) attributes.set("stash_type", attr.int(codeOf(dtype)));
+      nodes.push({ ...n, attributes });
     }
     return { ...g, weights, nodes, inputs: g.inputs.map(info), outputs: g.outputs.map(info), types: new Map() };
   };

@@ -119,6 +119,8 @@ export function differentiate(model: Model, options: DifferentiateOptions): Diff
           if (!batchNormalizationForward(b, (name, value) => kept.set(name, value))) return;
           saved.set(n, kept);
           e.replace(n, b.nodes);
+          // More is known of what the node itself gives.
+          for (const v of n.outputs) made.delete(v);
         });
     contributions.set(loss, [oneOf(e, main, lossDType, made)]);
     for (const n of [...path.nodes].reverse()) {

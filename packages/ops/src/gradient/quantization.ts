@@ -17,7 +17,7 @@ const quantize: GradientRule = (b) => [
     const range = integerRange(dtype)?.map(Number);
     if (!range || b.intOf("block_size", 0) !== 0) return b.refuse("only integers without blocks pass gradients");
     const codes = b.calc("Div", x, spread(b, scale));
-    const shifted = zero === undefined ? codes : b.calc("Add", codes, spread(b, b.cast(zero, b.real)));
+    const shifted = zero === undefined ? codes : b.calc("Add", codes, b.cast(spread(b, zero), b.real));
     const low = b.calc("GreaterOrEqual", shifted, range[0]! - 0.5);
     const high = b.calc("LessOrEqual", shifted, range[1]! + 0.5);
     return b.calc("Mul", b.dy, b.cast(b.add("And", [low, high]), b.real));

@@ -21,7 +21,8 @@ const reduction =
         given === undefined ? [] : (b.knownInts(given) ?? b.refuse("its axes are known only when the model runs"));
       const nothing = list.length === 0 && b.intOf("noop_with_empty_axes", 0) !== 0;
       const axes = nothing ? [] : list.length === 0 ? range(rank) : list.map((a) => (a < 0 ? a + rank : a));
-      const dropped = b.intOf("keepdims", 1) === 0 && axes.length > 0;
+      // A scalar broadcasts as it is.
+      const dropped = b.intOf("keepdims", 1) === 0 && axes.length > 0 && axes.length < rank;
       const kept = (v: string) => (dropped ? b.add("Unsqueeze", [v, b.ints([...axes].sort((p, q) => p - q))]) : v);
       let y: string | undefined;
       const dy = kept(b.dy);

@@ -186,10 +186,14 @@ const windows: GradientRules = {
       return throughAxes(b, changed, (eye, i) => {
         const axis = changed[i]!;
         const scale = scales?.[all.indexOf(axis)];
-        const sizes = b.ints([from[axis]!, to[axis]!]);
-        return scale === undefined
-          ? b.add("Resize", [eye, undefined, undefined, sizes], Object.fromEntries(kept))
-          : b.add("Resize", [eye, undefined, b.constant(tensor("float32", [2], [1, scale]))], Object.fromEntries(kept));
+        // Engines differ in images that are a matrix.
+        const [size, after] = [from[axis]!, to[axis]!];
+        const image = b.reshape(eye, [1, 1, size, size]);
+        const how =
+          scale === undefined
+            ? [undefined, b.ints([1, 1, size, after])]
+            : [b.constant(tensor("float32", [4], [1, 1, 1, scale]))];
+        return b.reshape(b.add("Resize", [image, undefined, ...how], Object.fromEntries(kept)), [size, after]);
       });
     },
   ],
