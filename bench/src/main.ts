@@ -157,6 +157,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "gradients",
+    {
+      about: "gradient rules against central differences of the float64 evaluator and against TensorFlow.js",
+      load: async () => (await import("./cases/gradients.ts")).gradientsBenchmark,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",

@@ -16,6 +16,7 @@ import { signalCases } from "./cases/signal.ts";
 import { windowCases } from "./cases/window.ts";
 
 export { caseOf, type ModelCase, modelCaseOf, modelOfCase, type OperatorCase } from "./cases/case.ts";
+export { type GradientCase, gradientCases } from "./cases/gradients.ts";
 export { graphCases } from "./cases/graphs.ts";
 
 /**

@@ -1,4 +1,5 @@
 import { elementCount, failure } from "@pare/core";
+import { dtypeOf } from "../dtype-codes.ts";
 import { broadcastPositions, type Nd, numbersOf, wholeAxis } from "./array.ts";
 import { type EvaluateRule, type EvaluateRules, float, input, int, intList } from "./rule.ts";
 
@@ -69,7 +70,7 @@ const layerNormalization: EvaluateRule = (call) => {
   const scaled = data.map((v, i) => v * Number(scale.data[p[i]!]) + (bias ? Number(bias.data[q![i]!]) : 0));
   const rest = x.shape.map((d, i) => (i < axis ? d : 1));
   const statistic = (values: readonly number[]): Nd => ({
-    dtype: "float32",
+    dtype: dtypeOf(int(call, "stash_type", 1)) ?? "float32",
     shape: rest,
     data: Float64Array.from(values),
   });

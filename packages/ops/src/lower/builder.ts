@@ -93,6 +93,7 @@ export interface Builder {
   /** The integers of a constant; undefined where they are known only when the model runs. */
   constantInts(value: string): readonly number[] | undefined;
   constantFloats(value: string): readonly number[] | undefined;
+  constantBool(value: string): boolean | undefined;
   /** Elements of integers as far as they are known. */
   elements(value: string): readonly Dim[] | undefined;
   refuse(why: string): never;
@@ -203,6 +204,10 @@ export function builderOf(n: Node, scope: Scope): Builder {
     },
     constantInts: (name) => numbers(constant(name), "int32", "int64"),
     constantFloats: (name) => numbers(constant(name), "float32", "float64"),
+    constantBool(name) {
+      const [only] = numbers(constant(name), "bool") ?? [];
+      return only === undefined ? undefined : only !== 0;
+    },
     elements: (name) => b.constantInts(name) ?? scope.intsOf(name),
     refuse(why) {
       return scope.refuse(why, n);

@@ -1,0 +1,1 @@
+export { type Differentiated, type DifferentiateOptions, differentiate } from "./differentiate.ts";

@@ -1,0 +1,63 @@
+import { type DType, edit, IR_OPSET, labelOf, type Model, type Node, PareError, problem, viewOf } from "@pare/core";
+import { gradients, unfoldings } from "@pare/ops/gradient";
+import { inferTypes } from "@pare/ops/infer";
+import { builderOf, decomposable, decompose, nodeContext } from "@pare/ops/lower";
+import { typesIn, withConstants } from "@pare/ops/schema";
+import { pathOf } from "./path.ts";
+
+/** Says operators on the way to the loss that have no gradient of their own in those that they are made of. */
+export function unfold(model: Model, loss: string, by: readonly string[]): Model {
+  let current = model;
+  for (;;) {
+    const before = current;
+    const types = inferTypes(current);
+    const main = viewOf(current).main;
+    const typeOf = withConstants(main, types.of);
+    const dtypeOf = (v: string): DType | undefined => {
+      const type = typeOf(v);
+      return type?.kind === "tensor" ? type.dtype : undefined;
+    };
+    const without = new Set(
+      pathOf(current, loss, by, dtypeOf).nodes.filter((n) => n.domain === "" && !gradients.has(n.op)),
+    );
+    if (without.size === 0) return current;
+    const made = new Set([...without].filter((n) => unfoldings.has(n.op)));
+    if (made.size > 0) current = unfolded(current, made, types, typeOf);
+    else
+      current = decompose(current, {
+        wanted: (n, view) => view === main && without.has(n) && decomposable.has(n.op),
+        onSkip: (n, _, reason) => {
+          throw new PareError([problem("train/gradient", reason, { location: { node: labelOf(n), op: n.op } })]);
+        },
+      });
+    if (current === before) return current;
+  }
+}
+
+function unfolded(
+  model: Model,
+  nodes: ReadonlySet<Node>,
+  types: ReturnType<typeof inferTypes>,
+  typeOf: ReturnType<typeof withConstants>,
+): Model {
+  const main = viewOf(model).main;
+  const possible = typesIn(model, types.of);
+  return edit(model, (e) => {
+    const shared = new Map<string, string>();
+    for (const n of nodes) {
+      const b = builderOf(n, {
+        ...nodeContext(e, main, n, [], { shared }),
+        typeOf,
+        possible,
+        intsOf: (v) => types.constantInts(main, v),
+        target: IR_OPSET,
+        made: new Map(),
+        refuse: (why) => {
+          throw new PareError([problem("train/gradient", why, { location: { node: labelOf(n), op: n.op } })]);
+        },
+      });
+      unfoldings.get(n.op)!(b);
+      e.replace(n, b.nodes);
+    }
+  });
+}
