@@ -67,7 +67,10 @@ export const int8Ocr: Benchmark = {
         return cases.at(-1)!;
       };
       const host = { runtime: ort(), target: ortX64, samples, gather, signal };
-      const plain = await judge("int8", (await run([equalize(), smoothQuant(), biasCorrection(), int8()], clean, host)).model);
+      const plain = await judge(
+        "int8",
+        (await run([equalize(), smoothQuant(), biasCorrection(), int8()], clean, host)).model,
+      );
       const fixed = await autoFix(clean, {
         ...host,
         guide,

@@ -94,7 +94,7 @@ const SENSITIVITY_SAMPLES = 8;
  * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, `quantize/goal`, and what passes and the runtime throw
  */
 export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Promise<AutoFixResult> {
-  const { target, runtime, samples, guide, budget = 32, signal } = options;
+  const { target, runtime, samples, budget = 32, signal } = options;
   const settings = quantizationOptions.parse({ rounding: "gptq", ...options.quantization });
   const stop = signal ? { signal } : {};
   const host = { target, runtime, samples, ...(options.store ? { store: options.store } : {}), ...stop };
