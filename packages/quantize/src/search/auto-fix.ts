@@ -27,7 +27,6 @@ import {
   type Sensitivity,
   type WeightSensitivity,
 } from "../static/layer-formats.ts";
-import { smoothQuant } from "../static/smooth-quant.ts";
 import { int8Weights } from "../weights/int8-weights.ts";
 import { dropJudge, type Judge, outputsOf, sqnr, sqnrJudge, type Verdict } from "./judge.ts";
 import { type Keeping, keeping } from "./kept.ts";
@@ -68,7 +67,7 @@ export interface Trial extends Verdict {
 
 export interface AutoFixResult {
   readonly model: Model;
-  /** What formats were given to: the source after `equalize` and `smoothQuant`. */
+  /** What formats were given to: the source after `equalize`. */
   readonly base: Model;
   /** Of each layer by its output. */
   readonly formats: ReadonlyMap<string, LayerFormat>;
@@ -101,7 +100,8 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   const gathering = options.gather ?? gather;
   const judge = await judgeOf(source, options);
   const keep = await keepingOf(source, options, judge, settings);
-  const { model: base } = await run([equalize(), smoothQuant()], source, { ...host, gather: gathering });
+  // Not by smoothQuant: its factors come from few samples here, and on others the channels that were quiet overflow.
+  const { model: base } = await run([equalize()], source, { ...host, gather: gathering });
   const { main } = viewOf(base);
   const { groups } = planned(base, settings, host);
   const layers = groups
