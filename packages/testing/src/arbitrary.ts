@@ -1,6 +1,6 @@
 import { attr, type DType, IR_OPSET, type Model, type Tensor, tensor } from "@pare/core";
+import { buildGraph, functionDef, type GraphBuilder } from "@pare/ops/build";
 import * as fc from "fast-check";
-import { buildGraph, functionDef, type GraphBuilder } from "./build.ts";
 import { trainedLike } from "./models.ts";
 
 export interface ArbitraryModelOptions {

@@ -1,5 +1,5 @@
+export * from "@pare/ops/build";
 export * from "./arbitrary.ts";
-export * from "./build.ts";
 export * from "./content.ts";
 export * from "./evaluator-runtime.ts";
 export * from "./format-laws.ts";

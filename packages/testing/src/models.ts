@@ -1,5 +1,5 @@
 import { attr, IR_OPSET, type Model, type Tensor, tensor } from "@pare/core";
-import { buildGraph, functionDef } from "./build.ts";
+import { buildGraph, functionDef } from "@pare/ops/build";
 import { syntheticTensor } from "./synthetic.ts";
 
 const opsets = new Map([["", IR_OPSET]]);

@@ -9,7 +9,7 @@ import {
   tensor,
   type Values,
 } from "@pare/core";
-import { buildGraph } from "./build.ts";
+import { buildGraph } from "@pare/ops/build";
 import { expectThat, type Law, law, problemsOf, rejectionOf } from "./law.ts";
 
 export interface RuntimeLawOptions {

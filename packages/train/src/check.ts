@@ -59,7 +59,7 @@ export async function checkGradients(
 ): Promise<GradientCheck> {
   const { step = 1e-5, elements = 64, signal } = options;
   const values = await valuesIn("float64", inputs, signal);
-  const model = await modelIn("float64", source, signal);
+  const model = withShapes(await modelIn("float64", source, signal), values);
   const main = viewOf(model).main;
   const by = options.by ?? model.graph.inputs.map((v) => v.name).filter((name) => isReal(values[name]));
   const { model: whole, loss } = options.loss
@@ -103,6 +103,19 @@ export async function checkGradients(
 }
 
 const isReal = (t: Tensor | undefined): boolean => t !== undefined && isFloat(t.dtype);
+
+/** Inputs of which the model does not say how many dimensions they have are like the values. */
+const withShapes = (m: Model, values: Values): Model => ({
+  ...m,
+  graph: {
+    ...m.graph,
+    inputs: m.graph.inputs.map((v) =>
+      v.type?.kind === "tensor" && v.type.shape === undefined && values[v.name]
+        ? { ...v, type: { ...v.type, shape: values[v.name]!.shape } }
+        : v,
+    ),
+  },
+});
 
 /** At most `count` places, first and last among them. */
 const spreadOver = (length: number, count: number): number[] =>

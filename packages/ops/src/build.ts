@@ -10,6 +10,7 @@ import {
   type Node,
   node,
   type Tensor,
+  tensor,
   type ValueInfo,
   value,
 } from "@pare/core";
@@ -18,6 +19,10 @@ import {
 export interface GraphBuilder {
   input(dtype: DType, shape?: readonly Dim[], name?: string): string;
   weight(tensor: Tensor, name?: string): string;
+  /** A scalar constant, by default in float32. Equal ones are one. */
+  number(value: number, dtype?: DType): string;
+  /** A constant [N] of int64. Equal ones are one. */
+  ints(...values: readonly number[]): string;
   /** Adds a node of the standard domain (or `domain.Op`) with one output, and returns it. */
   op(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, Attribute>>): string;
   /** The same with several outputs. */
@@ -27,6 +32,8 @@ export interface GraphBuilder {
     outputs: number,
     attributes?: Readonly<Record<string, Attribute>>,
   ): string[];
+  /** Adds nodes as they are. */
+  add(nodes: readonly Node[]): void;
   output(name: string, dtype?: DType, shape?: readonly Dim[]): void;
   graph(name?: string): Graph;
   model(parts?: Partial<Omit<Model, "graph">>): Model;
@@ -47,6 +54,12 @@ export function buildGraph(prefix = ""): GraphBuilder {
     count.set(base, n + 1);
     return `${prefix}${base}${n}`;
   };
+  const constants = new Map<string, string>();
+  const constant = (key: string, make: () => Tensor) => {
+    const known = constants.get(key) ?? b.weight(make());
+    constants.set(key, known);
+    return known;
+  };
   const b: GraphBuilder = {
     input(dtype, shape, name = fresh("x")) {
       inputs.push(value(name, dtype, shape));
@@ -56,6 +69,8 @@ export function buildGraph(prefix = ""): GraphBuilder {
       weights.set(name, t);
       return name;
     },
+    number: (n, dtype = "float32") => constant(`${dtype} ${n}`, () => tensor(dtype, [], [n])),
+    ints: (...values) => constant(`ints ${values}`, () => tensor("int64", [values.length], values)),
     op: (op, from, attributes) => b.ops(op, from, 1, attributes)[0]!,
     ops(full, from, outs, attributes = {}) {
       const dot = full.lastIndexOf(".");
@@ -64,6 +79,7 @@ export function buildGraph(prefix = ""): GraphBuilder {
       nodes.push(node(op, from, made, attributes, { domain: full.slice(0, Math.max(0, dot)), name: fresh(`${op}_`) }));
       return made;
     },
+    add: (more) => void nodes.push(...more),
     output(name, dtype, shape) {
       outputs.push(dtype ? value(name, dtype, shape) : { name });
     },
