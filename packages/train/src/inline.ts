@@ -22,7 +22,8 @@ export function inlineGraph(e: Edit, g: Graph, given: ReadonlyMap<string, string
       if (v !== "") names.set(v, e.fresh(v));
       return v && names.get(v)!;
     });
-    return { ...renamed, outputs };
+    // The same graph may be added again, and engines want names of nodes to differ.
+    return { ...renamed, name: "", outputs };
   });
   e.insert(main, nodes);
   return g.outputs.map(({ name }) => names.get(name) ?? name);
