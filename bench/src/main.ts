@@ -164,6 +164,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "train-step",
+    {
+      about: "a step of training at batch 256 on 2 threads, per network, beside PyTorch's",
+      load: async () => (await import("./cases/train-step.ts")).trainStep,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",

@@ -15,3 +15,4 @@ export {
   type SmallFloat,
 } from "./numeric/formats.ts";
 export { isPacked, type Packed, pack, unpack } from "./numeric/packed.ts";
+export { permutation, seeded } from "./numeric/random.ts";

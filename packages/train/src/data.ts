@@ -1,6 +1,6 @@
 /** What a network learns from, in batches. */
 import { failure, type ResidentTensor, type Samples, tensor, type Values } from "@pare/core";
-import { permutation, seeded } from "./random.ts";
+import { permutation, seeded } from "@pare/ops/numeric";
 
 /** Batches that can be opened again: the same ones in the same order for the same epoch. */
 export interface Dataset {

@@ -9,12 +9,12 @@ import {
   type Values,
 } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { seeded } from "@pare/ops/numeric";
 import { ort } from "@pare/runtime-ort";
 import { describe, expect, test } from "vitest";
 import { batched, type Dataset, streamed } from "./data.ts";
 import { crossEntropy } from "./losses.ts";
 import { adam, sgd } from "./optimizers.ts";
-import { seeded } from "./random.ts";
 import { isDiverged, type TrainingProgress, type TrainOptions, train } from "./train.ts";
 
 const runtime = ort({ isolate: false });
