@@ -7,6 +7,7 @@ import {
   type Statistics,
   tensor,
   type ValueInfo,
+  type Values,
   value,
 } from "@pare/core";
 import { inferTypes } from "./infer.ts";
@@ -59,13 +60,21 @@ const sweep: Sweep = async (model, wishes, { runtime, samples }, { from, onSampl
   const outputs = [...wanted.values()].flatMap((w) => w.values);
   const session = await runtime.prepare(observed, stop);
   let count = 0;
+  const take = async (samples: number, got: Values) => {
+    for (const { values, total } of running.values()) total.add(values.map((v) => got[v]!));
+    await onSample?.(samples, results);
+  };
   try {
+    // The engine runs a sample while what it gave of the one before is added.
+    let last: { readonly count: number; readonly got: Promise<Values> } | undefined;
     for await (const sample of checkedSamples(samples, model).open(signal)) {
       if (++count <= (from?.samples ?? 0)) continue;
-      const got = await session.run(sample, { outputs, ...stop });
-      for (const { values, total } of running.values()) total.add(values.map((v) => got[v]!));
-      await onSample?.(count, results);
+      const got = session.run(sample, { outputs, ...stop });
+      got.catch(() => {});
+      if (last) await take(last.count, await last.got);
+      last = { count, got };
     }
+    if (last) await take(last.count, await last.got);
   } finally {
     await session.close();
   }

@@ -29,10 +29,14 @@ export const histogram = (): Histogram => ({
 /** Adds numbers; those that are not finite are left out. */
 export function addNumbers(h: Histogram, numbers: Float32Array): void {
   let most = 0;
-  for (const x of numbers) if (Math.abs(x) > most && Number.isFinite(x)) most = Math.abs(x);
+  for (let i = 0; i < numbers.length; i++) {
+    const magnitude = Math.abs(numbers[i]!);
+    if (magnitude > most && magnitude < Number.POSITIVE_INFINITY) most = magnitude;
+  }
   widen(h, most);
   const { width, counts, squares } = h;
-  for (const x of numbers) {
+  for (let i = 0; i < numbers.length; i++) {
+    const x = numbers[i]!;
     if (x === 0) h.zeros++;
     else if (Number.isFinite(x)) {
       const bin = Math.floor(x / width) + HALF;
