@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { type Diagnostic, type Model, type Pass, samplesFrom, type Values } from "@pare/core";
 import { foldConstants, optimize } from "@pare/optimize";
-import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights } from "@pare/quantize";
-import { type Comparison, type MeasuredPass, measureReport, nodeCount } from "@pare/report";
+import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights, smoothQuant } from "@pare/quantize";
+import { type Comparison, type MeasuredPass, measureReport, nodeCount, type Section } from "@pare/report";
 import { litert } from "@pare/runtime-litert";
 import { ort } from "@pare/runtime-ort";
 import { lowerToTflite, type TfliteWriteOptions } from "@pare/tflite";
-import { compress, ortX64 } from "pare";
+import { compress, diagnosisSections, ortX64, trialsSection } from "pare";
 import type { Answer, Job } from "./jobs.ts";
 
 /** A way to make a model smaller. */
@@ -46,9 +46,10 @@ export const versions: readonly Version[] = [
   {
     name: "int8",
     suffix: "_static8",
-    passes: () => [optimize(), equalize(), biasCorrection(), int8()],
+    passes: () => [optimize(), equalize(), smoothQuant(), biasCorrection(), int8()],
     calibrated: {},
   },
+  { name: "int8, autoFix", suffix: "_fixed8", passes: () => [optimize()], calibrated: { maxDrop: 5 } },
   { name: "TFLite", suffix: "", passes: () => [optimize()], tflite: {} },
   {
     name: "TFLite, float16 weights",
@@ -57,7 +58,6 @@ export const versions: readonly Version[] = [
     tflite: { weights: "float16" },
     extra: true,
   },
-  { name: "int8, autoFix", suffix: "_fixed8", passes: () => [optimize()], calibrated: { maxDrop: 5 }, extra: true },
 ];
 
 /** The versions that are made of a job's model. */
@@ -85,6 +85,8 @@ export interface Outcome {
   readonly answers: readonly Answer[];
   readonly comparison: Comparison;
   readonly passes: readonly MeasuredPass[];
+  /** What was tried, and what quantization did to each layer, of versions that are calibrated. */
+  readonly layers: readonly Section[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -123,6 +125,9 @@ const alike = (samples: readonly Values[]): readonly Values[] => {
   return samples.filter((v) => shapeOf(v) === shapeOf(samples[0]!));
 };
 
+/** Of so many of the worst layers the page shows how their numbers are distributed. */
+const DISTRIBUTIONS = 2;
+
 /** Makes a version, writes it into `folder`, and measures numbers, answers and time against the source. */
 export async function deploy(
   job: Job,
@@ -149,6 +154,7 @@ export async function deploy(
     values: version.inner ? "all" : "outputs",
     latency: { budgetMs: 600 },
     gzip: false,
+    distributions: DISTRIBUTIONS,
     // What a version does to the answers is shown, not hidden: nothing is too bad to be measured.
     minSqnrDb: Number.NEGATIVE_INFINITY,
     minCoverage: 0,
@@ -185,6 +191,10 @@ export async function deploy(
       answers,
       comparison: result.comparison!,
       passes,
+      layers: [
+        ...(result.search ? [trialsSection(result.search)] : []),
+        ...(result.diagnosis ? diagnosisSections(result.diagnosis) : []),
+      ],
       diagnostics: result.diagnostics,
     };
   } finally {

@@ -121,6 +121,16 @@ export function pageOf(outcomes: readonly Outcome[], sources: ReadonlyMap<Job, r
       limit: 8,
     });
   }
+  const calibrated = outcomes.filter((o) => o.layers.length > 0);
+  if (calibrated.length > 0)
+    sections.push({
+      kind: "heading",
+      title: "Integers, layer by layer",
+      text: "What was tried, and where numbers are lost.",
+    });
+  for (const o of calibrated)
+    for (const s of o.layers)
+      sections.push("title" in s ? ({ ...s, title: `${o.version.name}: ${s.title}` } as Section) : s);
   sections.push({ kind: "heading", title: "What each pass did, and what it left alone" });
   for (const o of outcomes)
     sections.push({ kind: "passes", title: `${o.job.name}, ${o.version.name}`, passes: o.passes });

@@ -5,6 +5,7 @@ import {
   type RunOptions,
   type Runtime,
   type Samples,
+  type Store,
   type Target,
   takeSamples,
 } from "@pare/core";
@@ -13,7 +14,7 @@ import { run } from "./run.ts";
 import type { WithinDrop } from "./within-drop.ts";
 
 /** Samples that layers are measured on, at most. */
-const SAMPLES = 32;
+const SAMPLES = 16;
 
 export interface PassesRun {
   readonly model: Model;
@@ -52,6 +53,7 @@ export interface DiagnosisOptions {
   readonly samples?: Samples | undefined;
   readonly target?: Target | undefined;
   readonly distributions?: number | undefined;
+  readonly store?: Store | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -59,7 +61,7 @@ export interface DiagnosisOptions {
 export async function diagnosisOf(
   { model, unrounded }: PassesRun,
   search: WithinDrop | undefined,
-  { runtime, samples, target, distributions = 0, signal }: DiagnosisOptions,
+  { runtime, samples, target, distributions = 0, store, signal }: DiagnosisOptions,
 ): Promise<Diagnosis | undefined> {
   const reference = search?.base ?? unrounded;
   if (!reference || !samples || !target?.quantization) return undefined;
@@ -68,6 +70,7 @@ export async function diagnosisOf(
     runtime,
     samples: takeSamples(samples, SAMPLES),
     distributions,
+    ...(store ? { store } : {}),
     ...(signal ? { signal } : {}),
   });
 }

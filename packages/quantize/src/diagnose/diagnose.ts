@@ -6,6 +6,7 @@ import {
   type Runtime,
   type Samples,
   type Statistics,
+  type Store,
   type Target,
   viewOf,
 } from "@pare/core";
@@ -58,6 +59,8 @@ export interface DiagnoseOptions {
   readonly samples: Samples;
   /** How many of the worst layers' distributions are gathered. Default 0. */
   readonly distributions?: number;
+  /** Where what is measured is kept, see `gather` of `@pare/ops/observe`. */
+  readonly store?: Store;
   readonly signal?: AbortSignal;
 }
 
@@ -69,11 +72,11 @@ export interface DiagnoseOptions {
  * @throws PareError `quantize/no-scheme`, `ops/no-samples`, and what the runtime throws
  */
 export async function diagnose(reference: Model, quantized: Model, options: DiagnoseOptions): Promise<Diagnosis> {
-  const { target, runtime, samples, signal, distributions = 0 } = options;
+  const { target, runtime, samples, store, signal, distributions = 0 } = options;
   const scheme = schemeOf(target);
   const { model, probes } = beside(reference, quantized, scheme);
   if (probes.length === 0) return { layers: [], distributions: [] };
-  const host = { runtime, samples };
+  const host = { runtime, samples, ...(store ? { store } : {}) };
   const axes = new Map(viewOf(reference).main.graph.nodes.map((n) => [n.outputs[0]!, channelAxisOf(operatorOf(n))]));
   const axis = (p: Probe) => axes.get(p.layer) ?? -1;
   const powers = probes.flatMap((p) => [p.layer, p.alone, p.byWeight, p.accumulated, ...(p.cut ? [p.cut] : [])]);

@@ -124,26 +124,30 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   const reference = await outputsOf(runtime, source, few, signal);
   const alone = (name: string, pass: Pass) =>
     keep(`alone ${name}`, async () => sqnr(reference, await outputsOf(runtime, await make([pass]), few, signal)));
-  let sensitivity: Sensitivity[] = [];
-  for (const [i, l] of layers.entries()) {
-    options.onProgress?.(`measuring ${l.layer}`, i, layers.length);
-    const int8Db = await alone(`int8 ${l.layer}`, int8({ ...settings, include: [l.layer] }));
-    sensitivity.push({ ...l, int8Db });
-  }
+  const measuring = <T, R>(list: readonly T[], nameOf: (item: T) => string, measure: (item: T) => Promise<R>) =>
+    inPairs(list, (item, i) => {
+      options.onProgress?.(`measuring ${nameOf(item)}`, i, list.length);
+      return measure(item);
+    });
+  let sensitivity: readonly Sensitivity[] = await measuring(
+    layers,
+    (l) => l.layer,
+    async (l) => ({
+      ...l,
+      int8Db: await alone(`int8 ${l.layer}`, int8({ ...settings, include: [l.layer] })),
+    }),
+  );
   /** Measures weights too: that takes long, and is needed only where they must be raised. */
-  const withWeights = async (): Promise<WeightSensitivity[]> => {
-    const list: WeightSensitivity[] = [];
-    for (const [i, s] of sensitivity.entries()) {
-      options.onProgress?.(`measuring ${s.weight}`, i, layers.length);
-      const stored = { include: [s.weight], rounding: settings.rounding };
-      list.push({
-        ...s,
-        weightDb: await alone(`weight ${s.weight}`, int8Weights(stored)),
-        blockDb: await alone(`blocks ${s.weight}`, int8Weights({ ...stored, ...blocks })),
-      });
-    }
-    return list;
-  };
+  const withWeights = (): Promise<WeightSensitivity[]> =>
+    measuring(
+      sensitivity,
+      (s) => s.weight,
+      async (s) => {
+        const stored = { include: [s.weight], rounding: settings.rounding };
+        const weightDb = await alone(`weight ${s.weight}`, int8Weights(stored));
+        return { ...s, weightDb, blockDb: await alone(`blocks ${s.weight}`, int8Weights({ ...stored, ...blocks })) };
+      },
+    );
 
   const byHarm = sensitivity.toSorted((a, b) => a.int8Db - b.int8Db);
   const trials: Trial[] = [];
@@ -219,6 +223,17 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
 type Raised = ReadonlyMap<string, LayerFormat>;
 const raised = (layers: readonly Sensitivity[], format: LayerFormat): Raised =>
   new Map(layers.map(({ layer }) => [layer, format]));
+
+/** Works on two at a time: while one model runs the next is made ready. */
+async function inPairs<T, R>(list: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const rest = list.entries();
+  const worker = async () => {
+    for (const [i, item] of rest) results[i] = await work(item, i);
+  };
+  await Promise.all([worker(), worker()]);
+  return results;
+}
 
 async function judgeOf<A>(source: Model, options: AutoFixOptions<A>): Promise<Judge> {
   const { runtime, guide, metric, maxDrop, minSqnr, references, signal } = options;
