@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { host, inputs, numbers } from "../test/acme.ts";
 import { autoFix } from "./auto-fix.ts";
 import { sqnrJudge } from "./judge.ts";
+import { linearOutputs } from "./linear-outputs.ts";
 import { characters, cosine, iou, top1, upperBound } from "./metric.ts";
 
 /** Two layers; what goes into the second has one huge channel that its weights hardly look at. */
@@ -105,6 +106,18 @@ describe("autoFix", () => {
     expect(resumed.trials).toEqual(whole.trials);
     expect(resumed.formats).toEqual(whole.formats);
   });
+});
+
+test("outputs are measured before a last function that squashes them", () => {
+  const m = parse(`main (x: float32[1,8]) => (p: float32[1,8], q: float32[1,8], r: float32[1,8], s: float32[1,8]) {
+    a = Relu(x)
+    p = Softmax(a)
+    q = Sigmoid(a)
+    r = Relu(a)
+    s = Sigmoid(x)
+  }`);
+  // What is an input already has no error to see.
+  expect(linearOutputs(m).graph.outputs.map((o) => o.name)).toEqual(["a", "r", "s"]);
 });
 
 test("metrics judge as they say", () => {

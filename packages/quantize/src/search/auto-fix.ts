@@ -30,6 +30,7 @@ import {
 import { int8Weights } from "../weights/int8-weights.ts";
 import { dropJudge, type Judge, outputsOf, sqnr, sqnrJudge, type Verdict } from "./judge.ts";
 import { type Keeping, keeping } from "./kept.ts";
+import { linearOutputs } from "./linear-outputs.ts";
 import type { Metric } from "./metric.ts";
 
 /** What a result must reach on the guide: give `metric` with `maxDrop`, or `minSqnr`. */
@@ -118,12 +119,15 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   const wishes = [int8(settings), biasCorrection(settings)].flatMap((p) => p.observe!(base, host));
   const statistics: Statistics = await gathering(base, wishes, host, signal ?? new AbortController().signal);
   const known: RunOptions = { ...host, gather: async () => statistics };
-  const make = async (passes: readonly Pass[]) => (await run(passes, base, known)).model;
+  const make = async (passes: readonly Pass[], from = base) => (await run(passes, from, known)).model;
 
   const few = takeSamples(samples, SENSITIVITY_SAMPLES);
-  const reference = await outputsOf(runtime, source, few, signal);
+  const linear = linearOutputs(base);
+  const reference = await outputsOf(runtime, linear, few, signal);
   const alone = (name: string, pass: Pass) =>
-    keep(`alone ${name}`, async () => sqnr(reference, await outputsOf(runtime, await make([pass]), few, signal)));
+    keep(`alone ${name}`, async () =>
+      sqnr(reference, await outputsOf(runtime, await make([pass], linear), few, signal)),
+    );
   const measuring = <T, R>(list: readonly T[], nameOf: (item: T) => string, measure: (item: T) => Promise<R>) =>
     inPairs(list, (item, i) => {
       options.onProgress?.(`measuring ${nameOf(item)}`, i, list.length);

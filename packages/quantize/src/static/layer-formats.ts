@@ -14,7 +14,7 @@ export interface Sensitivity {
   readonly layer: string;
   readonly op: string;
   readonly weight: string;
-  /** SQNR in dB of the outputs when only this layer is computed in integers. */
+  /** SQNR in dB of the outputs, before a last Softmax or Sigmoid, when only this layer is computed in integers. */
   readonly int8Db: number;
   /** The same when only its weight is int8, with a scale for each channel, and for each block; measured where weights had to be raised. */
   readonly weightDb?: number;
