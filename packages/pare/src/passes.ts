@@ -48,7 +48,7 @@ export const flaggedPasses: readonly FlaggedPass[] = [
   flagged("weights as integers times 2^-bits", fixedPoint),
   flagged("scale channels between layers so that integers fit them; changes no result", equalize),
   flagged(
-    "move outliers of what matrix products read into their weights; changes no result, needs --samples",
+    "move outliers of what matrix products and convolutions read into their weights; changes no result, needs --samples",
     smoothQuant,
   ),
   flagged("move into biases what rounding weights will shift; goes before int8", biasCorrection),

@@ -29,13 +29,15 @@ export function balance(
   const counts = new Int32Array(groups * 2 * BINS);
   const binOf = (error: number) => Math.min(BINS - 1, Math.trunc(Math.abs(error) * 2 * BINS)) + (error > 0 ? BINS : 0);
   const errorOf = (i: number, g: number) => codes[i]! - zeroPoint[g]! - data[i]! / scale[g]!;
+  /** Whether a code may move so that its error changes sides. */
+  const canMove = (i: number, error: number) => (error > 0 ? codes[i]! > min : codes[i]! < max);
 
   runs((from, to, group, width, offset) => {
     for (let i = from, k = offset; i < to; i++) {
       const g = group + k;
       const error = errorOf(i, g);
       sums[g - first]! += error;
-      counts[(g - first) * 2 * BINS + binOf(error)]!++;
+      if (canMove(i, error)) counts[(g - first) * 2 * BINS + binOf(error)]!++;
       if (++k === width) k = 0;
     }
   });
@@ -62,11 +64,10 @@ export function balance(
       const step = steps[g]!;
       if (step === 0) continue;
       const error = errorOf(i, g + first);
-      if (error > 0 !== step < 0) continue;
+      if (error > 0 !== step < 0 || !canMove(i, error)) continue;
       const bin = binOf(error);
       if (bin < bins[g]! || (bin === bins[g] && rest[g]!-- <= 0)) continue;
-      const moved = codes[i]! + step;
-      if (moved >= min && moved <= max) codes[i] = moved;
+      codes[i]! += step;
     }
   });
 }
