@@ -33,6 +33,9 @@ const rounding = z
   .describe(
     "how weights are rounded: so that errors of a channel cancel, to the nearest, or by the inputs on the samples (GPTQ; 1x1 convolutions and matrix products, others balanced)",
   );
+const weightRanges = z
+  .enum(["min-max", "mse"])
+  .describe("how ranges of weights are found: whole, or with what is widest cut where that leaves less squared error");
 const bits = z.int().min(2).max(8).describe("bits of codes of weights that are used; by default as the target has it");
 
 /** What may be said of single layers. */
@@ -44,6 +47,7 @@ const override = z.strictObject({
   symmetric: symmetric.optional(),
   granularity: granularity.optional(),
   rounding: rounding.optional(),
+  weightRanges: weightRanges.optional(),
   bits: bits.optional(),
 });
 
@@ -54,6 +58,7 @@ export const quantizationOptions = z.strictObject({
   symmetric: symmetric.default(false),
   granularity: granularity.default("target"),
   rounding: rounding.default("balanced"),
+  weightRanges: weightRanges.default("min-max"),
   bits: bits.optional(),
   reduceRange: z
     .boolean()
@@ -152,13 +157,13 @@ const bitsOf = ({ bits, reduceRange }: QuantizationOptions, { weights }: Quantiz
   return least < 8 ? least : undefined;
 };
 
-/** What shares a scale in a weight, and how many bits are used. */
+/** What shares a scale in a weight, how many bits are used, and whether scales are searched that leave the least error. */
 export function weightGranularity(
   scheme: QuantizationScheme,
   options: QuantizationOptions,
   op: Node,
   { tensor }: Weight,
-): { granularity: Granularity; bits: number | undefined } {
+): { granularity: Granularity; bits: number | undefined; leastError: boolean } {
   const own = optionsOf(options, op, scheme);
   const rank = tensor.shape.length;
   const operator = scheme.operators.get(op.op);
@@ -167,5 +172,6 @@ export function weightGranularity(
   return {
     granularity: wanted === "tensor" || axis === undefined || rank < 2 ? { kind: "tensor" } : { kind: "channel", axis },
     bits: bitsOf(own, scheme),
+    leastError: own.weightRanges === "mse",
   };
 }

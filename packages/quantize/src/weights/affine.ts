@@ -4,13 +4,16 @@ import type { Layout } from "./layout.ts";
 
 /** Ranges of the groups of a weight, in one sweep. */
 export async function rangesOf(layout: Layout, chunks: Chunks<"float32">): Promise<Ranges> {
-  const ranges = {
-    min: new Float32Array(layout.groups).fill(Number.POSITIVE_INFINITY),
-    max: new Float32Array(layout.groups).fill(Number.NEGATIVE_INFINITY),
-  };
+  const ranges = emptyRanges(layout.groups);
   for await (const { data, start } of chunks) minMax(data, layout.runs(start, data.length), ranges);
   return ranges;
 }
+
+/** Ranges of groups that nothing was seen of yet. */
+export const emptyRanges = (groups: number): Ranges => ({
+  min: new Float32Array(groups).fill(Number.POSITIVE_INFINITY),
+  max: new Float32Array(groups).fill(Number.NEGATIVE_INFINITY),
+});
 
 /** Scale and zero point of each group: `value = (code - zeroPoint) * scale`. */
 export interface Affine {

@@ -1,10 +1,8 @@
 import type { Chunks } from "@pare/core";
-import { type CodeFormat, codeFormats } from "@pare/ops/kernels";
-import { type Affine, affineOf } from "./affine.ts";
-import type { Granularity } from "./layout.ts";
-
-/** Shares of a block's range that are tried: cutting the few largest elements pays for finer steps of all others. */
-const SHARES = Array.from({ length: 17 }, (_, i) => 1 - i / 40);
+import { type CodeFormat, codeFormats, minMax } from "@pare/ops/kernels";
+import { type Affine, affineOf, emptyRanges } from "./affine.ts";
+import { type Granularity, layoutOf } from "./layout.ts";
+import { shareSearch } from "./share-search.ts";
 
 /**
  * Scales and zero points of blocks under which codes, each the nearest, have the least squared error, of ranges between 60 and
@@ -51,34 +49,10 @@ export async function leastErrorAffine(
 
 /** The best of each column of a row of blocks. */
 function leastError(band: Float32Array, columns: number, format: CodeFormat, symmetric: boolean, name: string): Affine {
-  const { min: lowest, max: highest } = codeFormats[format];
-  const min = new Float32Array(columns).fill(Number.POSITIVE_INFINITY);
-  const max = new Float32Array(columns).fill(Number.NEGATIVE_INFINITY);
-  for (let i = 0, c = 0; i < band.length; i++) {
-    min[c] = Math.min(min[c]!, band[i]!);
-    max[c] = Math.max(max[c]!, band[i]!);
-    if (++c === columns) c = 0;
-  }
-  const best = affineOf({ min, max }, format, symmetric, name);
-  const least = new Float64Array(columns).fill(Number.POSITIVE_INFINITY);
-  const errors = new Float64Array(columns);
-  for (const share of SHARES) {
-    const ranges = { min: min.map((x) => x * share), max: max.map((x) => x * share) };
-    const { scale, zeroPoint } = affineOf(ranges, format, symmetric, name);
-    errors.fill(0);
-    for (let i = 0, c = 0; i < band.length; i++) {
-      const z = zeroPoint[c]!;
-      const code = Math.max(lowest, Math.min(highest, Math.round(band[i]! / scale[c]!) + z));
-      const error = band[i]! - (code - z) * scale[c]!;
-      errors[c]! += error * error;
-      if (++c === columns) c = 0;
-    }
-    for (let c = 0; c < columns; c++) {
-      if (errors[c]! >= least[c]!) continue;
-      least[c] = errors[c]!;
-      best.scale[c] = scale[c]!;
-      best.zeroPoint[c] = zeroPoint[c]!;
-    }
-  }
-  return best;
+  const runs = layoutOf([band.length / columns, columns], { kind: "channel", axis: 1 }).runs(0, band.length);
+  const ranges = emptyRanges(columns);
+  minMax(band, runs, ranges);
+  const search = shareSearch((r) => affineOf(r, format, symmetric, name), ranges, codeFormats[format]);
+  search.add(band, runs);
+  return search.best();
 }

@@ -15,6 +15,7 @@ import { balance } from "../static/balance.ts";
 import { type Affine, affineOf, codeLimits, rangesOf } from "./affine.ts";
 import { leastErrorAffine } from "./block-scales.ts";
 import { type Granularity, groupsOf, layoutOf } from "./layout.ts";
+import { shareSearch } from "./share-search.ts";
 
 /** A weight as integer codes and what decodes them, all computed when first read. */
 export interface EncodedWeight {
@@ -43,7 +44,7 @@ export interface EncodeOptions {
   readonly rounding: Rounding;
   /** Bits that are used of the format. */
   readonly bits?: number | undefined;
-  /** Of blocks: whether scales are searched under which the squared error is least; otherwise ranges are kept whole. */
+  /** Whether scales are searched under which the squared error is least; otherwise ranges are kept whole. */
   readonly leastError?: boolean;
   /** Changes scales before anything is encoded, in place; `key` says how. */
   readonly adjust?:
@@ -55,17 +56,23 @@ export interface EncodeOptions {
 export function encoded(source: Tensor<"float32">, options: EncodeOptions): EncodedWeight {
   const { name, format, granularity, symmetric, rounding, bits, leastError = false, adjust } = options;
   const layout = layoutOf(source.shape, granularity);
+  const limits = codeLimits(bits ?? codeFormats[format].bits, symmetric);
   const affine = memo(async (signal) => {
     if (leastError && granularity.kind === "block")
       return leastErrorAffine(source.shape, granularity, elementsOf(source, signal), format, symmetric, name);
     const ranges = await rangesOf(layout, elementsOf(source, signal));
-    const found = affineOf(ranges, format, symmetric, name, bits);
+    const affine = (r: Ranges) => affineOf(r, format, symmetric, name, bits);
+    let found = affine(ranges);
+    if (leastError) {
+      const search = shareSearch(affine, ranges, limits);
+      for await (const { data, start } of elementsOf(source, signal)) search.add(data, layout.runs(start, data.length));
+      found = search.best();
+    }
     adjust?.scales(found.scale, ranges);
     return found;
   });
   const how = typeof rounding === "string" ? rounding : rounding.key;
   const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, bits, leastError, adjust?.key])}`;
-  const limits = codeLimits(bits ?? codeFormats[format].bits, symmetric);
   const stored = (codes: Int8Array) => (codeFormats[format].bits === 4 ? pack("int4", codes) : codes);
   const dtype = format as "int8";
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
@@ -80,6 +87,9 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
             map(data, a, start) {
               const runs = layout.runs(start, data.length);
               const pieces = toCodes(format, data, runs, a);
+              // What is cut ends at the last code that is used, which the format may have more of.
+              if (leastError && granularity.kind !== "block")
+                pieces.forEach((c, i) => void (pieces[i] = Math.max(limits.min, Math.min(limits.max, c))));
               if (rounding === "balanced") balance(pieces as Int8Array, data, runs, a, limits);
               return pieces;
             },

@@ -70,7 +70,7 @@ export function encodeWeights(
   for (const [name, groups] of byWeight) {
     const weight = constants.of(name)!;
     const [first, ...others] = groups.map((g) => weightGranularity(scheme, options, g.node, weight));
-    const { bits } = first!;
+    const { bits, leastError } = first!;
     // One tensor has one decoder: operators that see its channels elsewhere make it share one scale.
     const same = others.every((o) => JSON.stringify(o) === JSON.stringify(first));
     const granularity = same ? first!.granularity : ({ kind: "tensor" } as const);
@@ -85,6 +85,7 @@ export function encodeWeights(
       symmetric: scheme.weights.symmetric,
       rounding: rounding(groups, granularity),
       bits,
+      leastError,
       ...(limits.length > 0 ? { adjust: roomForBias(limits) } : {}),
     });
     done.set(name, made);
