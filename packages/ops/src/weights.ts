@@ -7,6 +7,7 @@ import {
   lazyTensor,
   type Model,
   type Node,
+  type PassContext,
   type Tensor,
   type Use,
   viewOf,
@@ -151,24 +152,31 @@ export interface Scope {
   readonly exclude?: readonly string[] | undefined;
 }
 
-export type Candidate = { readonly weight: Weight; readonly role: WeightRole } & (
-  | { readonly tensor: Tensor<"float32">; readonly reason?: undefined }
-  | { readonly reason: string }
-);
+/** A weight that a pass may change. */
+export interface Candidate {
+  readonly weight: Weight;
+  readonly role: WeightRole;
+  readonly tensor: Tensor<"float32">;
+}
 
-/** The weights in scope: float32 ones that a pass may change, and others with the reason why it must not. */
-export function* weightCandidates(model: Model, { ops, include, exclude }: Scope = {}): Generator<Candidate> {
+/** The float32 weights in scope that a pass may change; of others it reports the reason why it must not. */
+export function* weightCandidates(
+  model: Model,
+  { ops, include, exclude }: Scope,
+  { skip, signal }: Pick<PassContext, "skip" | "signal">,
+): Generator<Candidate> {
   for (const weight of weightsOf(viewOf(model), { names: namePattern(include, exclude) })) {
+    signal.throwIfAborted();
     const { tensor, view, name } = weight;
     const role = weightRole(weight.uses, tensor.shape.length);
     if (!role || (ops && !ops.includes(role.op.op))) continue;
     // Integers that Gather reads are shapes and indices.
     if (role.op.op === "Gather" && !isFloat(tensor.dtype) && role.through.length === 0) continue;
-    if (tensor.dtype !== "float32") yield { weight, role, reason: `is ${tensor.dtype}, not float32` };
-    else if (role.through.some((n) => n.op === "Cast")) yield { weight, role, reason: "is converted to another type" };
-    else if (view.isOutput(name)) yield { weight, role, reason: "is an output of its graph" };
+    if (tensor.dtype !== "float32") skip(weight, `is ${tensor.dtype}, not float32`);
+    else if (role.through.some((n) => n.op === "Cast")) skip(weight, "is converted to another type");
+    else if (view.isOutput(name)) skip(weight, "is an output of its graph");
     else if (view.graph.inputs.some((v) => v.name === name))
-      yield { weight, role, reason: "is an input with a default, which the caller may replace" };
+      skip(weight, "is an input with a default, which the caller may replace");
     else yield { weight, role, tensor: tensor as Tensor<"float32"> };
   }
 }

@@ -21,15 +21,10 @@ export const threshold = definePass({
   }),
   run: (model, { ratio, ...scope }, ctx) =>
     edit(model, (e) => {
-      for (const candidate of weightCandidates(model, scope)) {
-        ctx.signal.throwIfAborted();
-        const { weight } = candidate;
-        if (candidate.reason !== undefined) ctx.skip(weight, candidate.reason);
-        else {
-          const pruned = pruneTensor(candidate.tensor, ratio);
-          e.setWeight(weight, pruned);
-          ctx.done(weight, { sparsity: () => sparsityOf(pruned) });
-        }
+      for (const { weight, tensor } of weightCandidates(model, scope, ctx)) {
+        const pruned = pruneTensor(tensor, ratio);
+        e.setWeight(weight, pruned);
+        ctx.done(weight, { sparsity: () => sparsityOf(pruned) });
       }
     }),
 });

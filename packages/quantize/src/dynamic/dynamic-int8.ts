@@ -41,11 +41,11 @@ export const dynamicInt8 = definePass({
   run: (model, options, ctx) =>
     edit(model, (e) => {
       const activations = activationsOf(e);
-      for (const candidate of weightCandidates(model, { ...options, ops: options.ops ?? products })) {
+      for (const candidate of weightCandidates(model, { ...options, ops: options.ops ?? products }, ctx)) {
         const { weight } = candidate;
-        const reason = candidate.reason ?? misfit(candidate);
-        if (candidate.reason !== undefined || reason !== undefined) {
-          ctx.skip(weight, reason!);
+        const reason = misfit(candidate);
+        if (reason !== undefined) {
+          ctx.skip(weight, reason);
           continue;
         }
         const { role, tensor: source } = candidate;
@@ -70,7 +70,7 @@ export const dynamicInt8 = definePass({
 });
 
 /** Why a weight's products cannot be computed in integers, if they cannot. */
-function misfit({ weight, role, tensor }: Extract<Candidate, { tensor: unknown }>): string | undefined {
+function misfit({ weight, role, tensor }: Candidate): string | undefined {
   const isProduct = ({ node, index, view }: Use) =>
     index === 1 && operators.has(node.op) && node.domain === "" && node.inputs[0] && !view.constant(node.inputs[0]);
   if (role.input !== 1 || !operators.has(role.op.op)) return "is not the second factor of a product";

@@ -52,19 +52,14 @@ export const float16 = definePass({
 
 /** Weights as float16 behind a Cast. */
 async function storeHalf(model: Model, scope: Scope, ctx: PassContext): Promise<Model> {
-  const found = [...weightCandidates(model, scope)];
+  const found = [...weightCandidates(model, scope, ctx)];
   const fitting: { weight: Weight; source: Tensor<"float32">; sqnrDb: number }[] = [];
-  for (const [i, candidate] of found.entries()) {
+  for (const [i, { weight, tensor: source }] of found.entries()) {
     ctx.progress(i, found.length);
-    const { weight } = candidate;
-    if (candidate.reason !== undefined) {
-      ctx.skip(weight, candidate.reason);
-      continue;
-    }
-    const error = await halfError(elementsOf(candidate.tensor, ctx.signal));
+    const error = await halfError(elementsOf(source, ctx.signal));
     const reason = misfit(error);
     if (reason !== undefined) ctx.skip(weight, reason);
-    else fitting.push({ weight, source: candidate.tensor, sqnrDb: error.sqnrDb });
+    else fitting.push({ weight, source, sqnrDb: error.sqnrDb });
   }
   return edit(model, (e) => {
     for (const { weight, source, sqnrDb } of fitting) {

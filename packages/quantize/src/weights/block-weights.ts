@@ -45,13 +45,8 @@ export const blockWeights = definePass({
       const { bits, blockSize, symmetric, scales, rounding } = options;
       const format = bits === 4 ? "int4" : "int8";
       const matrices = new Map(rounding === "nearest" ? [] : matrixOperators(model).map((o) => [o.weight, o]));
-      for (const candidate of weightCandidates(model, { ...options, ops: options.ops ?? products })) {
-        ctx.signal.throwIfAborted();
+      for (const candidate of weightCandidates(model, { ...options, ops: options.ops ?? products }, ctx)) {
         const { weight, role } = candidate;
-        if (candidate.reason !== undefined) {
-          ctx.skip(weight, candidate.reason);
-          continue;
-        }
         const { shape } = candidate.tensor;
         const summed = reductionAxis(role.op, role.input, shape.length);
         if (summed === undefined || shape.length < 2) {

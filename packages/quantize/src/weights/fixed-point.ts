@@ -37,20 +37,15 @@ export const fixedPoint = definePass({
   }),
   async run(model, options, ctx) {
     const { bits } = options;
-    const found = [...weightCandidates(model, options)];
+    const found = [...weightCandidates(model, options, ctx)];
     const measured: { weight: Weight; source: Tensor<"float32">; codes: Codes }[] = [];
-    for (const [i, candidate] of found.entries()) {
+    for (const [i, { weight, tensor: source }] of found.entries()) {
       ctx.progress(i, found.length);
-      const { weight } = candidate;
-      if (candidate.reason !== undefined) {
-        ctx.skip(weight, candidate.reason);
-        continue;
-      }
-      const codes = await codesOf(elementsOf(candidate.tensor, ctx.signal), bits, options.width);
+      const codes = await codesOf(elementsOf(source, ctx.signal), bits, options.width);
       if (codes.notFinite > 0) ctx.skip(weight, `holds ${codes.notFinite} values that are not finite`);
       else if (options.width === "auto" && codes.format === "int32")
         ctx.skip(weight, `its largest code, ${codes.largest}, takes 32 bits: nothing would get smaller`);
-      else measured.push({ weight, source: candidate.tensor, codes });
+      else measured.push({ weight, source, codes });
     }
     const granularity = { kind: "tensor" } as const;
     return edit(model, (e) => {

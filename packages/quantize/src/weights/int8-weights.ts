@@ -42,10 +42,9 @@ export const int8Weights = definePass({
   run: (model, options, ctx) =>
     edit(model, (e) => {
       const matrices = new Map(measurable(model, options.rounding, ctx).map((o) => [o.weight, o]));
-      for (const candidate of weightCandidates(model, options)) {
-        ctx.signal.throwIfAborted();
+      for (const candidate of weightCandidates(model, options, ctx)) {
         const { weight } = candidate;
-        const made = candidate.reason ?? encode(candidate, options, matrices.get(weight.name), ctx.statistics);
+        const made = encode(candidate, options, matrices.get(weight.name), ctx.statistics);
         if (typeof made === "string") ctx.skip(weight, made);
         else {
           storeCodes(e, weight, made.encoded, made.granularity);
@@ -63,7 +62,7 @@ function measurable(model: Model, rounding: string, { runtime, samples }: Host):
 }
 
 function encode(
-  { tensor: source, role, weight }: Extract<Candidate, { tensor: unknown }>,
+  { tensor: source, role, weight }: Candidate,
   options: {
     granularity: Granularity["kind"];
     blockSize: number;
