@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Diagnostic, type Model, type Pass, samplesFrom, type Values } from "@pare/core";
 import { foldConstants, optimize } from "@pare/optimize";
-import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights, smoothQuant } from "@pare/quantize";
+import { biasCorrection, equalize, fixedPoint, float16, int8, int8Weights } from "@pare/quantize";
 import { type Comparison, type MeasuredPass, measureReport, nodeCount, type Section } from "@pare/report";
 import { litert } from "@pare/runtime-litert";
 import { ort } from "@pare/runtime-ort";
@@ -46,7 +46,7 @@ export const versions: readonly Version[] = [
   {
     name: "int8",
     suffix: "_static8",
-    passes: () => [optimize(), equalize(), smoothQuant(), biasCorrection(), int8()],
+    passes: () => [optimize(), equalize(), biasCorrection(), int8()],
     calibrated: {},
   },
   { name: "int8, autoFix", suffix: "_fixed8", passes: () => [optimize()], calibrated: { maxDrop: 5 } },

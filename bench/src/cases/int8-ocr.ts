@@ -5,7 +5,7 @@ import { type Model, run, type Samples, samplesFrom, type Values } from "@pare/c
 import { openOnnx, ortX64, writeOnnx } from "@pare/onnx";
 import { gather } from "@pare/ops/observe";
 import { optimize } from "@pare/optimize";
-import { autoFix, biasCorrection, equalize, int8, type Metric, smoothQuant } from "@pare/quantize";
+import { autoFix, biasCorrection, equalize, int8, type Metric } from "@pare/quantize";
 import { ort } from "@pare/runtime-ort";
 import { models } from "edge-deploy/models";
 import { decode, dictionary, type Line, recognitionInput, renderLines } from "edge-deploy/ocr";
@@ -67,10 +67,7 @@ export const int8Ocr: Benchmark = {
         return cases.at(-1)!;
       };
       const host = { runtime: ort(), target: ortX64, samples, gather, signal };
-      const plain = await judge(
-        "int8",
-        (await run([equalize(), smoothQuant(), biasCorrection(), int8()], clean, host)).model,
-      );
+      const plain = await judge("int8", (await run([equalize(), biasCorrection(), int8()], clean, host)).model);
       const fixed = await autoFix(clean, {
         ...host,
         guide,
