@@ -393,6 +393,10 @@ test("within a drop as much becomes integers as the metric allows, judged on sam
   for (const part of ["What quantization did to each layer", "Distribution of m0", "Trials of the search"])
     expect(page).toContain(part);
   expect(out).toMatch(/trial 1: .*top-1 falls by[\s\S]*12 samples that were kept back/);
+  // Passes that find nothing to do do not keep the search from its work.
+  await pare("compress", "mlp.onnx", "-o", "plain.onnx", "--optimize");
+  const plain = ["plain.onnx", "-o", "searched.onnx", "--optimize", ...flags.slice(3)];
+  expect((await pare("compress", ...plain, "--max-drop", "99")).code).toBe(0);
   expect(await pare("compress", ...flags, "--max-drop", "-1")).toMatchObject({
     code: 1,
     err: expect.stringContaining("within a drop of -1"),
