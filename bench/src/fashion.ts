@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { dataOf, type ResidentTensor, type Samples, type Session, samplesFrom, tensor, type Values } from "@pare/core";
 import { openSource, readIdx } from "@pare/io";
+import { seeded } from "@pare/ops/numeric";
 
 /** Images of clothes of 28 by 28 grey pixels, and the numbers of their classes. (Xiao et al. 2017, arXiv:1708.07747.) */
 export interface Fashion {
@@ -34,20 +35,9 @@ export function batch({ images }: Fashion, indices: readonly number[], input = "
 
 /** A seeded choice of single images. */
 export function someImages(set: Fashion, count: number, seed: number): Samples {
-  const random = mulberry(seed);
+  const random = seeded(seed);
   const indices = Array.from({ length: count }, () => Math.floor(random() * set.labels.length));
   return samplesFrom(indices.map((i) => batch(set, [i])));
-}
-
-/** A small seeded generator of numbers from 0 to 1 (mulberry32). */
-function mulberry(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 const BATCH = 250;
