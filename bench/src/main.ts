@@ -171,6 +171,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "resume",
+    {
+      about: "training killed at random moments and resumed, against an unbroken run, bit for bit",
+      load: async () => (await import("./cases/resume.ts")).resume,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",
