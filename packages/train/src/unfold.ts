@@ -1,28 +1,47 @@
-import { type DType, edit, IR_OPSET, labelOf, type Model, type Node, PareError, problem, viewOf } from "@pare/core";
-import { gradients, unfoldings } from "@pare/ops/gradient";
+import {
+  type DType,
+  type Edit,
+  edit,
+  IR_OPSET,
+  labelOf,
+  type Model,
+  type Node,
+  PareError,
+  problem,
+  viewOf,
+} from "@pare/core";
+import { depthwiseAsMatrices, gradients, unfoldings } from "@pare/ops/gradient";
 import { inferTypes } from "@pare/ops/infer";
-import { builderOf, decomposable, decompose, nodeContext } from "@pare/ops/lower";
+import { builderOf, decomposable, decompose, nodeContext, type Scope } from "@pare/ops/lower";
 import { typesIn, withConstants } from "@pare/ops/schema";
 import { pathOf } from "./path.ts";
+
+/** Convolutions on the way to the loss in the formulation that is fastest with its gradients. */
+export function reformulated(model: Model, loss: string, by: readonly string[]): Model {
+  const scope = scopeIn(model);
+  const nodes = pathOf(model, loss, by, scope.dtypeOf).nodes.filter((n) => n.op === "Conv" && n.domain === "");
+  return edit(model, (e) => {
+    const shared = new Map<string, string>();
+    for (const n of nodes) {
+      const b = builderOf(n, scope.of(e, n, shared));
+      if (depthwiseAsMatrices(b)) e.replace(n, b.nodes);
+    }
+  });
+}
 
 /** Says operators on the way to the loss that have no gradient of their own in those that they are made of. */
 export function unfold(model: Model, loss: string, by: readonly string[]): Model {
   let current = model;
   for (;;) {
     const before = current;
-    const types = inferTypes(current);
-    const main = viewOf(current).main;
-    const typeOf = withConstants(main, types.of);
-    const dtypeOf = (v: string): DType | undefined => {
-      const type = typeOf(v);
-      return type?.kind === "tensor" ? type.dtype : undefined;
-    };
+    const scope = scopeIn(current);
+    const { main } = viewOf(current);
     const without = new Set(
-      pathOf(current, loss, by, dtypeOf).nodes.filter((n) => n.domain === "" && !gradients.has(n.op)),
+      pathOf(current, loss, by, scope.dtypeOf).nodes.filter((n) => n.domain === "" && !gradients.has(n.op)),
     );
     if (without.size === 0) return current;
     const made = new Set([...without].filter((n) => unfoldings.has(n.op)));
-    if (made.size > 0) current = unfolded(current, made, types, typeOf);
+    if (made.size > 0) current = unfolded(current, made, scope);
     else
       current = decompose(current, {
         wanted: (n, view) => view === main && without.has(n) && decomposable.has(n.op),
@@ -34,30 +53,38 @@ export function unfold(model: Model, loss: string, by: readonly string[]): Model
   }
 }
 
-function unfolded(
-  model: Model,
-  nodes: ReadonlySet<Node>,
-  types: ReturnType<typeof inferTypes>,
-  typeOf: ReturnType<typeof withConstants>,
-): Model {
-  const main = viewOf(model).main;
-  const possible = typesIn(model, types.of);
+function unfolded(model: Model, nodes: ReadonlySet<Node>, scope: ReturnType<typeof scopeIn>): Model {
   return edit(model, (e) => {
     const shared = new Map<string, string>();
     for (const n of nodes) {
-      const b = builderOf(n, {
-        ...nodeContext(e, main, n, [], { shared }),
-        typeOf,
-        possible,
-        intsOf: (v) => types.constantInts(main, v),
-        target: IR_OPSET,
-        made: new Map(),
-        refuse: (why) => {
-          throw new PareError([problem("train/gradient", why, { location: { node: labelOf(n), op: n.op } })]);
-        },
-      });
+      const b = builderOf(n, scope.of(e, n, shared));
       unfoldings.get(n.op)!(b);
       e.replace(n, b.nodes);
     }
   });
+}
+
+/** What is known of the values of the main graph, and where its nodes are said in others. */
+function scopeIn(model: Model) {
+  const types = inferTypes(model);
+  const { main } = viewOf(model);
+  const typeOf = withConstants(main, types.of);
+  const possible = typesIn(model, types.of);
+  return {
+    dtypeOf(v: string): DType | undefined {
+      const type = typeOf(v);
+      return type?.kind === "tensor" ? type.dtype : undefined;
+    },
+    of: (e: Edit, n: Node, shared: Map<string, string>): Scope => ({
+      ...nodeContext(e, main, n, [], { shared }),
+      typeOf,
+      possible,
+      intsOf: (v) => types.constantInts(main, v),
+      target: IR_OPSET,
+      made: new Map(),
+      refuse: (why) => {
+        throw new PareError([problem("train/gradient", why, { location: { node: labelOf(n), op: n.op } })]);
+      },
+    }),
+  };
 }

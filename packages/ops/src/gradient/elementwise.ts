@@ -1,4 +1,4 @@
-import { isFloat } from "@pare/core";
+import { attr, isFloat } from "@pare/core";
 import { dtypeOf } from "../dtype-codes.ts";
 import type { GradientBuilder, GradientRule, GradientRules, Operand } from "./builder.ts";
 
@@ -21,6 +21,29 @@ const where = (b: GradientBuilder, condition: string, yes: Operand, no: Operand 
     "Where",
     [condition, yes, no].map((v) => (typeof v === "number" ? b.float(v, b.real) : v)),
   );
+
+/** So steep that it is a step but for numbers that are next to nothing. */
+const STEEP = 2 ** 100;
+/** Most a bound may be so that it is still a number after that. */
+const MOST = 2 ** 20;
+
+/**
+ * 1 where a value is above (with `sign` -1: below) a bound, otherwise 0. A steep line between 0 and 1 is one operator that
+ * engines compute on whole vectors and all threads, where a comparison, a cast and a choice are three, and slow.
+ */
+const isAbove = (b: GradientBuilder, v: string, bound: number, sign = 1) =>
+  isWide(b)
+    ? b.add("HardSigmoid", [v], { alpha: attr.float(sign * STEEP), beta: attr.float(-sign * STEEP * bound) })
+    : b.cast(b.calc(sign > 0 ? "Greater" : "Less", v, bound), b.real);
+
+/** 1 where a value that is never above 0 is 0, otherwise 0. */
+export const isNotBelow = (b: GradientBuilder, v: string) =>
+  isWide(b)
+    ? b.add("HardSigmoid", [v], { alpha: attr.float(STEEP), beta: attr.float(1) })
+    : b.cast(b.calc("GreaterOrEqual", v, 0), b.real);
+
+/** Whether steep lines fit the element type. */
+const isWide = (b: GradientBuilder) => b.real === "float32" || b.real === "float64";
 
 const none: GradientRule = () => [];
 /** Steps have no slope. */
@@ -50,8 +73,7 @@ const functions: GradientRules = {
 };
 
 const activations: GradientRules = {
-  // The sign of an output that is never below 0 is its slope.
-  Relu: unary((b, c) => c("Mul", b.dy, c("Sign", b.y()))),
+  Relu: unary((b, c) => c("Mul", b.dy, isAbove(b, b.y(), 0))),
   Sigmoid: unary((b, c) => c("Mul", b.dy, c("Mul", b.y(), c("Sub", 1, b.y())))),
   Softplus: unary((b, c) => c("Mul", b.dy, c("Sigmoid", b.x(0)))),
   Softsign: unary((b, c) => {
@@ -117,13 +139,14 @@ const activations: GradientRules = {
   ),
   Clip: (b) => [
     () => {
-      const outside = ([1, 2] as const).flatMap((i) => {
+      const bounds = ([1, 2] as const).flatMap((i) => {
         const bound = b.input(i);
-        return bound === undefined ? [] : [b.calc(i === 1 ? "Less" : "Greater", b.x(0), bound)];
+        return bound === undefined ? [] : [{ bound, sign: i === 1 ? 1 : -1, known: b.constantFloats(bound)?.[0] }];
       });
-      const [first, second] = outside;
-      if (first === undefined) return b.dy;
-      return where(b, second === undefined ? first : b.add("Or", [first, second]), 0, b.dy);
+      return bounds.reduce((dy, { bound, sign, known }) => {
+        if (known !== undefined && Math.abs(known) < MOST) return b.calc("Mul", dy, isAbove(b, b.y(), known, sign));
+        return where(b, b.calc(sign > 0 ? "Less" : "Greater", b.x(0), bound), 0, dy);
+      }, b.dy);
     },
     () => b.reduce("ReduceSum", where(b, b.calc("Less", b.x(0), b.x(1)), b.dy), all(b), false),
     () => b.reduce("ReduceSum", where(b, b.calc("Greater", b.x(0), b.x(2)), b.dy), all(b), false),

@@ -1,5 +1,6 @@
 import { attr, tensor } from "@pare/core";
 import type { GradientBuilder, GradientRule, GradientRules } from "./builder.ts";
+import { isNotBelow } from "./elementwise.ts";
 import { type Geometry, geometryOf } from "./window.ts";
 
 const product = (sizes: readonly number[]) => sizes.reduce((n, s) => n * s, 1);
@@ -46,8 +47,7 @@ const maxPool: GradientRule = (b) => [
     const g = windowOf(b);
     const tiles =
       apart(g) && g.kernel.every((k, i) => k === g.strides[i] && g.output[i]! * k === g.input[i]! && g.pads[i] === 0);
-    const asked = b.formulation("max-pool") ?? "places";
-    if (tiles && asked === "places") return byPlaces(b, g);
+    if (tiles && b.formulation("max-pool") !== "indices") return byComparison(b, g);
     const flat = (v: string) => b.reshape(v, [-1]);
     const size = b.sizes(b.x(0));
     const zeros = b.add("ConstantOfShape", [b.ints([product(size)])], { value: attr.tensor(tensor(b.real, [1], [0])) });
@@ -69,17 +69,23 @@ function indicesOf(b: GradientBuilder): string {
   return indices;
 }
 
-/** Windows that tile the input: the gradient goes in equal parts to all of a window that are its largest. */
-function byPlaces(b: GradientBuilder, g: Geometry): string {
-  const split = b.ints([-1, ...g.output!.flatMap((o, i) => [o, g.kernel[i]!])]);
-  const column = (v: string) => b.reshape(v, [-1, ...g.output!.flatMap((o) => [o, 1])]);
-  const equal = b.cast(b.add("Equal", [b.add("Reshape", [b.x(0), split]), column(b.y())]), b.real);
-  const count = b.reduce(
-    "ReduceSum",
-    equal,
-    g.kernel.map((_, i) => 2 * i + 2),
-  );
-  return b.reshapeLike(b.calc("Mul", equal, b.calc("Div", column(b.dy), count)), b.x(0));
+/**
+ * Windows that tile the input: the gradient goes in equal parts to all of a window that are its largest. Where the largest
+ * are is found by comparison with the output made as large as the input: engines are slow to say the places themselves.
+ */
+function byComparison(b: GradientBuilder, g: ReturnType<typeof windowOf>): string {
+  const scales = b.constant(tensor("float32", [g.kernel.length + 2], [1, 1, ...g.kernel]));
+  const enlarged = (v: string) =>
+    b.add("Resize", [v, undefined, scales], {
+      mode: attr.string("nearest"),
+      coordinate_transformation_mode: attr.string("asymmetric"),
+      nearest_mode: attr.string("floor"),
+    });
+  const below = b.calc("Sub", b.x(0), enlarged(b.y()));
+  const mask = isNotBelow(b, below);
+  const share = b.add("AveragePool", [mask], { kernel_shape: attr.ints(g.kernel), strides: attr.ints(g.strides) });
+  const parts = b.calc("Div", b.dy, b.calc("Mul", share, product(g.kernel)));
+  return b.calc("Mul", mask, enlarged(parts));
 }
 
 /** How many elements each window averages: those of the input, or with `count_include_pad` of the padded one. */

@@ -6,10 +6,12 @@ import type { Convolution } from "./convolution.ts";
  * Ways to say the gradient of a convolution's weights in operators that engines have.
  * - `convolution`: a convolution of the input with the gradient as its weights, channels and batch exchanged.
  * - `windows`: the elements under each place of the kernel as a matrix; one product for each sample, summed.
+ * - `rows`: images moved by the columns of the kernel against gradients moved by its rows, which takes fewer copies than a
+ *   matrix of all windows; in one product for each sample. For two dimensions and strides of 1.
  * - `places`: a product for each place of the kernel, which needs no matrix of all windows.
  * - `channels`: for depthwise convolutions, a sum of products for each place.
  */
-export type WeightFormulation = "convolution" | "windows" | "places" | "channels";
+export type WeightFormulation = "convolution" | "windows" | "rows" | "places" | "channels";
 
 export interface WeightShape {
   readonly batch: number | undefined;
@@ -19,22 +21,27 @@ export interface WeightShape {
   readonly inputs: number;
   readonly kernel: readonly number[];
   readonly output: readonly number[] | undefined;
+  readonly strides: readonly number[];
 }
 
+const range = (to: number) => Array.from({ length: to }, (_, i) => i);
 const product = (sizes: readonly number[]) => sizes.reduce((n, s) => n * s, 1);
 
 /** The formulation that was fastest on ONNX Runtime for shapes like this one: `bench/results/gradient-formulations.json`. */
 export function weightFormulation(s: WeightShape): WeightFormulation {
   if (!s.output) return "convolution";
   if (s.group > 1) return s.inputs === 1 && s.outputs === 1 ? "channels" : "convolution";
-  return product(s.kernel) === 1 ? "places" : "windows";
+  if (product(s.kernel) === 1) return "places";
+  return slides(s) ? "rows" : "windows";
 }
+
+const slides = (s: WeightShape) => s.kernel.length === 2 && s.strides.every((step) => step === 1);
 
 /** Formulations that can say it. */
 export const weightFormulations = (s: WeightShape): WeightFormulation[] => {
   if (!s.output) return ["convolution"];
   if (s.group > 1) return s.inputs === 1 && s.outputs === 1 ? ["channels", "convolution"] : ["convolution"];
-  return ["convolution", "windows", "places"];
+  return ["convolution", "windows", "places", ...(slides(s) ? ["rows" as const] : [])];
 };
 
 /** The gradient of the weights [M, C/g, kernel] of a convolution of `x` [N, C, ...] whose output's gradient is `dy` [N, M, ...]. */
@@ -47,6 +54,7 @@ export function weightGradient(b: GradientBuilder, c: Convolution, x: string, dy
     inputs: c.inputs,
     kernel: c.kernel,
     output: c.output,
+    strides: c.strides,
   };
   const asked = b.formulation("convolution-weight");
   const possible = weightFormulations(shape);
@@ -89,6 +97,28 @@ const write: Readonly<Record<WeightFormulation, Write>> = {
     const each = b.add("MatMul", [rows, b.transpose(columns, [0, 2, 1])]);
     const summed = b.reshape(b.reduce("ReduceSum", each, [0], false), [c.outputs, count, c.inputs]);
     return b.reshape(b.transpose(summed, [0, 2, 1]), [c.outputs, c.inputs, ...c.kernel]);
+  },
+  rows(b, c, x, dy) {
+    const [[kh, kw], [dh, dw], [top, left, bottom, right]] = [c.kernel, c.dilations, c.pads] as [
+      [number, number],
+      [number, number],
+      [number, number, number, number],
+    ];
+    const [[height], [rows, columns]] = [c.input!, c.output!] as [[number], [number, number]];
+    const all = height + top + bottom;
+    const pad = (v: string, up: number, before: number, down: number, after: number) =>
+      b.add("Pad", [v, b.ints([0, 0, up, before, 0, 0, down, after])]);
+    const join = (parts: readonly string[]) =>
+      parts.length === 1 ? parts[0]! : b.add("Concat", parts, { axis: attr.int(1) });
+    // Column j of the kernel sees the image moved to the left by j, as wide as the output.
+    const width = c.input![1]! + left + right;
+    const images = range(kw).map((j) => pad(x, top, left - j * dw, bottom, columns + j * dw - width + right));
+    const moved = range(kh).map((i) => pad(dy, i * dh, 0, all - rows - i * dh, 0));
+    const rowsSide = b.reshape(join(moved), [-1, kh * c.outputs, all * columns]);
+    const columnsSide = b.reshape(join(images), [-1, kw * c.inputs, all * columns]);
+    const each = b.add("MatMul", [rowsSide, b.transpose(columnsSide, [0, 2, 1])]);
+    const summed = b.reshape(b.reduce("ReduceSum", each, [0], false), [kh, c.outputs, kw, c.inputs]);
+    return b.transpose(summed, [1, 3, 0, 2]);
   },
   places(b, c, x, dy) {
     const length = product(c.output!);

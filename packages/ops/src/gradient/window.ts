@@ -1,4 +1,4 @@
-import type { GradientBuilder } from "./builder.ts";
+import type { Builder } from "../lower/builder.ts";
 import { isSizes } from "./builder.ts";
 
 /** How a window moves over an input: all lists have one number for each spatial axis, `pads` the beginnings, then the ends. */
@@ -13,7 +13,7 @@ export interface Geometry {
 }
 
 /** The window of a node that moves from `over` to `to`; padding that the node leaves to the sizes is made numbers. */
-export function geometryOf(b: GradientBuilder, over: string, to: string, kernel: readonly number[]): Geometry {
+export function geometryOf(b: Builder, over: string, to: string, kernel: readonly number[]): Geometry {
   const rank = kernel.length;
   const ones = Array<number>(rank).fill(1);
   const [strides, dilations] = [b.intsOf("strides") ?? ones, b.intsOf("dilations") ?? ones];
