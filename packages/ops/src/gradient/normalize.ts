@@ -72,19 +72,19 @@ const batchNormalization: GradientRule = (b) => {
   const each = (v: string) => byChannel(b, v, rank);
   const sum = once(() => b.reduce("ReduceSum", b.dy, axes, false));
   if (b.intOf("training_mode", 0) === 1) {
-    const [centred, inverse] = [b.saved("centred"), b.saved("inverse")];
+    const [centred, inverse, variance] = [b.saved("centred"), b.saved("inverse"), b.saved("variance")];
     // Sum of dy * (x - mean); with 1 / deviation it is the gradient of the scale.
     const along = once(() => b.reduce("ReduceSum", b.calc("Mul", b.dy, centred), axes, false));
     return [
+      // scale / deviation * (dy - mean of dy - (x - mean) / variance * mean of dy (x - mean)): the last step is again one.
       () => {
         const count = b.cast(b.saved("count"), b.real);
-        const factor = b.calc("Mul", scale, inverse);
-        const square = b.calc("Mul", inverse, inverse);
-        const slope = b.calc("Neg", b.calc("Div", b.calc("Mul", b.calc("Mul", factor, square), along()), count));
-        const shift = b.calc("Neg", b.calc("Div", b.calc("Mul", factor, sum()), count));
-        const straight = b.calc("Mul", b.dy, each(factor));
-        const bent = b.calc("Add", b.calc("Mul", centred, each(slope)), each(shift));
-        return b.calc("Add", straight, bent);
+        const slope = b.calc("Neg", b.calc("Div", b.calc("Mul", b.calc("Mul", inverse, inverse), along()), count));
+        const bent = b.calc("Add", b.dy, b.calc("Mul", centred, each(slope)));
+        const zero = b.zerosLike(scale);
+        return b.add("BatchNormalization", [bent, scale, zero, b.calc("Div", sum(), count), variance], {
+          epsilon: attr.float(b.floatOf("epsilon", 1e-5)),
+        });
       },
       () => b.calc("Mul", along(), inverse),
       () => sum(),
@@ -123,14 +123,20 @@ export function batchNormalizationForward(b: Builder, save: (name: string, value
   const rank = b.rank(x);
   const axes = but(rank, 1);
   const dtype = b.dtype(x);
+  const dims = axes.map((a) => b.shape(x)![a]);
+  const count = dims.every((d): d is number => typeof d === "number")
+    ? b.float(
+        dims.reduce((n, d) => n * d, 1),
+        dtype,
+      )
+    : b.cast(b.add("ReduceProd", [b.add("Gather", [b.dims(x, 0), b.ints(axes)])], { keepdims: attr.int(0) }), dtype);
   const now = reduce(b, "ReduceMean", x, axes, 0);
   const centred = b.add("Sub", [x, byChannel(b, now, rank)]);
-  const spread = reduce(b, "ReduceMean", b.add("Mul", [centred, centred]), axes, 0);
-  const inverse = b.add("Reciprocal", [
-    b.add("Sqrt", [b.add("Add", [spread, b.float(b.floatOf("epsilon", 1e-5), dtype)])]),
-  ]);
-  const scaled = b.add("Mul", [centred, byChannel(b, b.add("Mul", [inverse, scale]), rank)]);
-  b.give("Add", [scaled, byChannel(b, bias, rank)]);
+  const spread = b.add("Div", [reduce(b, "ReduceSumSquare", centred, axes, 0), count]);
+  const epsilon = b.floatOf("epsilon", 1e-5);
+  const inverse = b.add("Reciprocal", [b.add("Sqrt", [b.add("Add", [spread, b.float(epsilon, dtype)])])]);
+  // With the statistics of the batch it is what engines have for evaluation.
+  b.add("BatchNormalization", [x, scale, bias, now, spread], { epsilon: attr.float(epsilon) }, [b.node.outputs[0]!]);
   const momentum = b.floatOf("momentum", 0.9);
   const moved = (before: string, value: string, output: string | undefined) => {
     if (!output) return;
@@ -140,15 +146,9 @@ export function batchNormalizationForward(b: Builder, save: (name: string, value
   };
   moved(mean, now, b.node.outputs[1]);
   moved(variance, spread, b.node.outputs[2]);
-  const dims = axes.map((a) => b.shape(x)![a]);
-  const count = dims.every((d): d is number => typeof d === "number")
-    ? b.float(
-        dims.reduce((n, d) => n * d, 1),
-        dtype,
-      )
-    : b.cast(b.add("ReduceProd", [b.add("Gather", [b.dims(x, 0), b.ints(axes)])], { keepdims: attr.int(0) }), dtype);
   save("centred", centred);
   save("inverse", inverse);
+  save("variance", spread);
   save("count", count);
   return true;
 }
