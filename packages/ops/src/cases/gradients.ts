@@ -96,6 +96,20 @@ const convolutions: readonly GradientCase[] = [
     ),
 );
 
+/** Both ways to say the gradient of the input. */
+const turned: readonly GradientCase[] = ["transposed", "convolution"].flatMap((f) =>
+  [
+    { x: [2, 3, 6, 5], w: [4, 3, 3, 3], a: { pads: ints(1, 1, 1, 1) } },
+    { x: [2, 4, 6, 5], w: [6, 2, 2, 3], a: { group: attr.int(2), dilations: ints(2, 1) } },
+    { x: [1, 2, 8], w: [3, 2, 5], a: { pads: ints(2, 0) } },
+  ].map(({ x, w, a }) =>
+    made("Conv", a as Record<string, Attribute>, [wave(x), wave(w, 1)], {
+      label: `${x} by ${w}`,
+      formulations: { "convolution-input": f },
+    }),
+  ),
+);
+
 const transposed: readonly GradientCase[] = [
   made("ConvTranspose", { strides: ints(2, 2), pads: ints(1, 0, 0, 1) }, [
     wave([2, 3, 3, 4]),
@@ -333,6 +347,7 @@ const arrangements: readonly GradientCase[] = [
 /** Cases beside those of the operators, for the gradients of what models are made of. */
 export const gradientCases: readonly GradientCase[] = [
   ...convolutions,
+  ...turned,
   ...transposed,
   ...pools,
   ...normalizations,

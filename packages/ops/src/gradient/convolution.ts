@@ -24,12 +24,31 @@ const attributes = ({ strides, dilations, group }: Convolution, pads: readonly n
   ...(group !== 1 && { group: attr.int(group) }),
 });
 
+/**
+ * Ways to say the gradient of a convolution's input.
+ * - `transposed`: the transposed convolution with the same weights.
+ * - `convolution`: a convolution with the weights turned around; for strides of 1.
+ */
+export type InputFormulation = "transposed" | "convolution";
+
+/** A convolution computes each place of the input, a transposed one each of the output: what is padded away is not worth it. */
+export function inputFormulation(
+  input: readonly number[] | undefined,
+  output: readonly number[] | undefined,
+): InputFormulation {
+  return input && output && product(input) > 1.2 * product(output) ? "transposed" : "convolution";
+}
+
+const product = (sizes: readonly number[]) => sizes.reduce((n, s) => n * s, 1);
+
 /** The gradient of a convolution's input: the transposed convolution with the same weights. */
 function inputGradient(b: GradientBuilder, c: Convolution, dy: string, w: string): string {
   const reach = c.kernel.map((k, i) => (k - 1) * c.dilations[i]!);
   const rank = c.kernel.length;
   const pads = c.pads.map((p, i) => reach[i % rank]! - p);
-  if (c.strides.every((s) => s === 1) && pads.every((p) => p >= 0)) {
+  const turns = c.strides.every((s) => s === 1) && pads.every((p) => p >= 0);
+  const chosen = b.formulation("convolution-input") ?? inputFormulation(c.input, c.output);
+  if (turns && (chosen === "convolution" || !c.input)) {
     const flipped = flippedWeights(b, c, w);
     return b.add("Conv", [dy, flipped], attributes(c, pads));
   }

@@ -27,12 +27,17 @@ export interface WeightShape {
 const range = (to: number) => Array.from({ length: to }, (_, i) => i);
 const product = (sizes: readonly number[]) => sizes.reduce((n, s) => n * s, 1);
 
-/** The formulation that was fastest on ONNX Runtime for shapes like this one: `bench/results/gradient-formulations.json`. */
+/**
+ * The formulation that was fastest on ONNX Runtime for shapes like this one (`bench/results/gradient-formulations.json`): the one
+ * that copies least. Windows hold the input once for each place of the kernel; rows once for each column, and the gradient for each row.
+ */
 export function weightFormulation(s: WeightShape): WeightFormulation {
   if (!s.output) return "convolution";
   if (s.group > 1) return s.inputs === 1 && s.outputs === 1 ? "channels" : "convolution";
-  if (product(s.kernel) === 1) return "places";
-  return slides(s) ? "rows" : "windows";
+  const places = product(s.kernel);
+  if (places === 1) return "places";
+  const [rows, columns] = s.kernel as [number, number];
+  return slides(s) && rows * s.outputs + columns * s.inputs < places * s.inputs ? "rows" : "windows";
 }
 
 const slides = (s: WeightShape) => s.kernel.length === 2 && s.strides.every((step) => step === 1);
