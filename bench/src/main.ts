@@ -164,6 +164,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "gradient-formulations",
+    {
+      about: "milliseconds of the gradients of convolutions in each formulation, and which one is chosen",
+      load: async () => (await import("./cases/gradient-formulations.ts")).gradientFormulations,
+    },
+  ],
+  [
     "train-step",
     {
       about: "a step of training at batch 256 on 2 threads, per network, beside PyTorch's",

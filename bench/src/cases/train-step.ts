@@ -1,3 +1,6 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { resident, tensor } from "@pare/core";
 import { ort } from "@pare/runtime-ort";
 import { crossEntropy, sgd, trainingStep } from "@pare/train";
@@ -15,11 +18,29 @@ const recorded: Readonly<Record<string, number>> = {
 };
 const BATCH = 256;
 
+interface Torch {
+  readonly version: string;
+  readonly ms: Readonly<Record<string, number>>;
+}
+
+/** PyTorch on this machine, where a Python has it. */
+async function torchHere(signal: AbortSignal): Promise<Torch | undefined> {
+  const script = fileURLToPath(new URL("../../peers/train-step.py", import.meta.url));
+  try {
+    const { stdout } = await promisify(execFile)(process.env["PARE_PYTHON"] ?? "python3", [script], { signal });
+    return JSON.parse(stdout) as Torch;
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
+}
+
 export const trainStep: Benchmark = {
   name: "train-step",
   about: "a step of training (forward, loss, backward, SGD with momentum) at batch 256 on 2 threads, beside PyTorch's",
   async run(ctx) {
     const cases: BenchCase[] = [];
+    const torch = await torchHere(ctx.signal);
     for (const [name, make] of Object.entries(trainNetworks)) {
       ctx.progress(name);
       const batch = noise(BATCH);
@@ -62,14 +83,24 @@ export const trainStep: Benchmark = {
         nodes: step.model.graph.nodes.length,
         torch: recorded[name]!,
         ratio: round(ms / recorded[name]!),
+        ...(torch && { torchHere: round(torch.ms[name]!), ratioHere: round(ms / torch.ms[name]!) }),
       });
     }
     return {
-      figures: { worstRatio: Math.max(...cases.map((c) => Number(c["ratio"]))) },
+      figures: {
+        worstRatio: worst(cases, "ratio"),
+        ...(torch && { worstRatioHere: worst(cases, "ratioHere") }),
+      },
       cases,
-      notes: ["torch: as recorded on a quiet machine of this kind, milliseconds"],
+      notes: [
+        "torch: as recorded on a quiet machine of this kind, milliseconds",
+        torch
+          ? `torchHere: PyTorch ${torch.version} before it in this run`
+          : "PyTorch is not here to be measured beside it",
+      ],
     };
   },
 };
 
+const worst = (cases: readonly BenchCase[], of: string) => Math.max(...cases.map((c) => Number(c[of])));
 const round = (v: number) => Math.round(v * 10) / 10;

@@ -17,7 +17,6 @@ import type { Lower } from "./lower/builder.ts";
 
 export { type GradientBuilder, type GradientRule, type GradientScope, gradientBuilder } from "./gradient/builder.ts";
 export { type InputFormulation, inputFormulation } from "./gradient/convolution.ts";
-export { depthwiseAsMatrices } from "./gradient/depthwise.ts";
 export { batchNormalizationForward } from "./gradient/normalize.ts";
 export { carriesCodes } from "./gradient/quantization.ts";
 export {

@@ -1,15 +1,17 @@
 /** The build for Node: onnxruntime-node, in a process of its own; and onnxruntime-web. */
 import { resolve } from "node:path";
-import { failure, type Model, type PrepareOptions } from "@pare/core";
+import { failure, type Model, type PrepareOptions, tensor } from "@pare/core";
 import { temporaryFolder } from "@pare/io";
 import { resolveModule, versionAbove } from "@pare/io/process";
 import { openOnnx } from "@pare/onnx";
+import { blockedConvolutions, blockProbe, opensConvolutions } from "./blocked.ts";
 import { importEngine } from "./import-engine.ts";
 import { isolatedEngine } from "./isolated.ts";
 import { localEngine, namespaceOf, type OrtModule } from "./local.ts";
 import type { OrtFileRuntime, OrtOptions, OrtRuntime, OrtSession } from "./options.ts";
 import { openSession } from "./session.ts";
 import { storeInFolder } from "./stored.node.ts";
+import type { Store } from "./stored.ts";
 import { engineOptions, memoryRuntime, noEngine, versionOf } from "./web.ts";
 
 export type { OrtModule } from "./local.ts";
@@ -55,9 +57,19 @@ export function ort(options: OrtOptions = {}): OrtRuntime | OrtFileRuntime {
     const path = isolate ? resolveEngine(name) : undefined;
     const here = isolate ? undefined : await load();
     const folder = "path" in from ? undefined : await temporaryFolder();
+    const block = async () => {
+      const known = blocks.get(here ?? path!) ?? blockOf((m) => prepare(m, {}));
+      blocks.set(here ?? path!, known);
+      return known;
+    };
+    const store = (to: Store): Store =>
+      optimizes(options) && !prepareOptions.taps?.length
+        ? async (model, stop) => to(opensConvolutions(model) ? blockedConvolutions(model, await block()) : model, stop)
+        : to;
     return openSession({
       start: () => (here ? localEngine(here) : isolatedEngine(path!, folder?.path)),
-      from: "path" in from ? { stored: fileAsIs(from.path) } : { model: from, store: storeInFolder(folder!.path) },
+      from:
+        "path" in from ? { stored: fileAsIs(from.path) } : { model: from, store: store(storeInFolder(folder!.path)) },
       engineOptions: engineOptions(options, prepareOptions, !isolate),
       options: prepareOptions,
       async dispose() {
@@ -79,6 +91,26 @@ export function ort(options: OrtOptions = {}): OrtRuntime | OrtFileRuntime {
       return prepare(source.model, prepareOptions, source.close);
     },
   };
+}
+
+/** Channels of a block, by engine: its path or the module. */
+const blocks = new Map<string | object, Promise<number>>();
+
+/** Whether the engine's own optimizations for processors are on. */
+const optimizes = ({ graphOptimization = "all", executionProviders = ["cpu"], sessionOptions = {} }: OrtOptions) =>
+  (graphOptimization === "all" || graphOptimization === "layout") &&
+  executionProviders.every((p) => p === "cpu") &&
+  !("graphOptimizationLevel" in sessionOptions || "executionProviders" in sessionOptions);
+
+async function blockOf(prepare: (model: Model) => Promise<OrtSession>): Promise<number> {
+  try {
+    const session = await prepare(blockProbe());
+    const { y } = await session.run({ x: tensor("float32", [1, 4, 1, 1], new Float32Array(4)) });
+    await session.close();
+    return y!.shape[1]!;
+  } catch {
+    return 1;
+  }
 }
 
 const resolveEngine = (name: string): string => resolveModule(name, import.meta.url, "ort");

@@ -22,7 +22,7 @@ import { inferTypes } from "@pare/ops/infer";
 import { builderOf, nodeContext } from "@pare/ops/lower";
 import { typesIn, withConstants } from "@pare/ops/schema";
 import { pathOf } from "./path.ts";
-import { reformulated, unfold } from "./unfold.ts";
+import { unfold } from "./unfold.ts";
 
 export interface DifferentiateOptions {
   /** The value to differentiate: a scalar of a floating-point type. */
@@ -51,8 +51,7 @@ export interface Differentiated {
 export function differentiate(model: Model, options: DifferentiateOptions): Differentiated {
   const { loss, by } = options;
   checkValues(model, loss, by);
-  const whole = unfold(model, loss, by);
-  const plain = options.formulations?.["depthwise"] === "windows" ? whole : reformulated(whole, loss, by);
+  const plain = unfold(model, loss, by);
   const types = inferTypes(plain);
   const main = viewOf(plain).main;
   const typeOf = withConstants(main, types.of);

@@ -10,24 +10,11 @@ import {
   problem,
   viewOf,
 } from "@pare/core";
-import { depthwiseAsMatrices, gradients, unfoldings } from "@pare/ops/gradient";
+import { gradients, unfoldings } from "@pare/ops/gradient";
 import { inferTypes } from "@pare/ops/infer";
 import { builderOf, decomposable, decompose, nodeContext, type Scope } from "@pare/ops/lower";
 import { typesIn, withConstants } from "@pare/ops/schema";
 import { pathOf } from "./path.ts";
-
-/** Convolutions on the way to the loss in the formulation that is fastest with its gradients. */
-export function reformulated(model: Model, loss: string, by: readonly string[]): Model {
-  const scope = scopeIn(model);
-  const nodes = pathOf(model, loss, by, scope.dtypeOf).nodes.filter((n) => n.op === "Conv" && n.domain === "");
-  return edit(model, (e) => {
-    const shared = new Map<string, string>();
-    for (const n of nodes) {
-      const b = builderOf(n, scope.of(e, n, shared));
-      if (depthwiseAsMatrices(b)) e.replace(n, b.nodes);
-    }
-  });
-}
 
 /** Says operators on the way to the loss that have no gradient of their own in those that they are made of. */
 export function unfold(model: Model, loss: string, by: readonly string[]): Model {

@@ -78,11 +78,9 @@ const convolutions: readonly GradientCase[] = [
   // The kernel is larger than what the padding leaves.
   { x: [2, 2, 3, 3], w: [2, 2, 3, 3], a: { pads: ints(3, 3, 3, 3), strides: ints(4, 4) } },
 ].flatMap(({ x, w, a }) =>
-  ["convolution", "windows", "rows", "places", "channels", "matrices"]
+  ["convolution", "windows", "places", "channels", "matrices"]
     .filter((f) => {
       const group = Number((a as { group?: { value: number } }).group?.value ?? 1);
-      const strides = (a as { strides?: { value: readonly number[] } }).strides?.value ?? [];
-      if (f === "rows" && (w.length !== 4 || strides.some((step) => step !== 1))) return false;
       return (
         f === "convolution" ||
         (f === "channels" || f === "matrices" ? group > 1 && w[0] === group && w[1] === 1 : group === 1)
@@ -90,8 +88,8 @@ const convolutions: readonly GradientCase[] = [
     })
     .map((f) =>
       made("Conv", a as Record<string, Attribute>, [wave(x), wave(w, 1), wave([w[0]!], 2)], {
-        label: `${x} by ${w}${f === "matrices" ? " as matrices" : ""}`,
-        formulations: f === "matrices" ? {} : { "convolution-weight": f, depthwise: "windows" },
+        label: `${x} by ${w}`,
+        formulations: { "convolution-weight": f },
       }),
     ),
 );

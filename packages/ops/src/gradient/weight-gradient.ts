@@ -1,4 +1,4 @@
-import { attr } from "@pare/core";
+import { attr, tensor } from "@pare/core";
 import type { GradientBuilder } from "./builder.ts";
 import type { Convolution } from "./convolution.ts";
 
@@ -6,12 +6,12 @@ import type { Convolution } from "./convolution.ts";
  * Ways to say the gradient of a convolution's weights in operators that engines have.
  * - `convolution`: a convolution of the input with the gradient as its weights, channels and batch exchanged.
  * - `windows`: the elements under each place of the kernel as a matrix; one product for each sample, summed.
- * - `rows`: images moved by the columns of the kernel against gradients moved by its rows, which takes fewer copies than a
- *   matrix of all windows; in one product for each sample. For two dimensions and strides of 1.
  * - `places`: a product for each place of the kernel, which needs no matrix of all windows.
  * - `channels`: for depthwise convolutions, a sum of products for each place.
+ * - `matrices`: for depthwise convolutions of small images, for each channel all places of the input by all of the output, of
+ *   which those that the kernel joins are summed.
  */
-export type WeightFormulation = "convolution" | "windows" | "rows" | "places" | "channels";
+export type WeightFormulation = "convolution" | "windows" | "places" | "channels" | "matrices";
 
 export interface WeightShape {
   readonly batch: number | undefined;
@@ -20,33 +20,38 @@ export interface WeightShape {
   readonly outputs: number;
   readonly inputs: number;
   readonly kernel: readonly number[];
+  readonly input: readonly number[] | undefined;
   readonly output: readonly number[] | undefined;
-  readonly strides: readonly number[];
 }
 
-const range = (to: number) => Array.from({ length: to }, (_, i) => i);
 const product = (sizes: readonly number[]) => sizes.reduce((n, s) => n * s, 1);
 
-/**
- * The formulation that was fastest on ONNX Runtime for shapes like this one (`bench/results/gradient-formulations.json`): the one
- * that copies least. Windows hold the input once for each place of the kernel; rows once for each column, and the gradient for each row.
- */
+/** Most places of the input times places of the output for which `matrices` are faster than sums for each place. */
+const MATRIX = 200_000;
+/** Samples for each place of the output from which on the gradient, as weights of a convolution, is read fast enough. */
+const NEAR = { many: 1 / 3, thin: 2 };
+/** Fewer channels make the product for each place too thin. */
+const THIN = 8;
+
+/** The formulation that was fastest on ONNX Runtime for shapes like this one: `bench/results/gradient-formulations.json`. */
 export function weightFormulation(s: WeightShape): WeightFormulation {
   if (!s.output) return "convolution";
-  if (s.group > 1) return s.inputs === 1 && s.outputs === 1 ? "channels" : "convolution";
-  const places = product(s.kernel);
-  if (places === 1) return "places";
-  const [rows, columns] = s.kernel as [number, number];
-  return slides(s) && rows * s.outputs + columns * s.inputs < places * s.inputs ? "rows" : "windows";
+  const length = product(s.output);
+  if (isDepthwise(s)) return s.input && product(s.input) * length <= MATRIX ? "matrices" : "channels";
+  if (s.group > 1) return "convolution";
+  if (product(s.kernel) === 1) return "places";
+  const thin = s.inputs < THIN;
+  if ((s.batch ?? 0) >= length * (thin ? NEAR.thin : NEAR.many)) return "convolution";
+  return thin ? "windows" : "places";
 }
 
-const slides = (s: WeightShape) => s.kernel.length === 2 && s.strides.every((step) => step === 1);
+const isDepthwise = (s: WeightShape) => s.group > 1 && s.inputs === 1 && s.outputs === 1;
 
 /** Formulations that can say it. */
 export const weightFormulations = (s: WeightShape): WeightFormulation[] => {
   if (!s.output) return ["convolution"];
-  if (s.group > 1) return s.inputs === 1 && s.outputs === 1 ? ["channels", "convolution"] : ["convolution"];
-  return ["convolution", "windows", "places", ...(slides(s) ? ["rows" as const] : [])];
+  if (isDepthwise(s)) return ["channels", "convolution", ...(s.input ? ["matrices" as const] : [])];
+  return s.group > 1 ? ["convolution"] : ["convolution", "windows", "places"];
 };
 
 /** The gradient of the weights [M, C/g, kernel] of a convolution of `x` [N, C, ...] whose output's gradient is `dy` [N, M, ...]. */
@@ -58,8 +63,8 @@ export function weightGradient(b: GradientBuilder, c: Convolution, x: string, dy
     outputs: c.outputs / c.group,
     inputs: c.inputs,
     kernel: c.kernel,
+    input: c.input,
     output: c.output,
-    strides: c.strides,
   };
   const asked = b.formulation("convolution-weight");
   const possible = weightFormulations(shape);
@@ -103,28 +108,6 @@ const write: Readonly<Record<WeightFormulation, Write>> = {
     const summed = b.reshape(b.reduce("ReduceSum", each, [0], false), [c.outputs, count, c.inputs]);
     return b.reshape(b.transpose(summed, [0, 2, 1]), [c.outputs, c.inputs, ...c.kernel]);
   },
-  rows(b, c, x, dy) {
-    const [[kh, kw], [dh, dw], [top, left, bottom, right]] = [c.kernel, c.dilations, c.pads] as [
-      [number, number],
-      [number, number],
-      [number, number, number, number],
-    ];
-    const [[height], [rows, columns]] = [c.input!, c.output!] as [[number], [number, number]];
-    const all = height + top + bottom;
-    const pad = (v: string, up: number, before: number, down: number, after: number) =>
-      b.add("Pad", [v, b.ints([0, 0, up, before, 0, 0, down, after])]);
-    const join = (parts: readonly string[]) =>
-      parts.length === 1 ? parts[0]! : b.add("Concat", parts, { axis: attr.int(1) });
-    // Column j of the kernel sees the image moved to the left by j, as wide as the output.
-    const width = c.input![1]! + left + right;
-    const images = range(kw).map((j) => pad(x, top, left - j * dw, bottom, columns + j * dw - width + right));
-    const moved = range(kh).map((i) => pad(dy, i * dh, 0, all - rows - i * dh, 0));
-    const rowsSide = b.reshape(join(moved), [-1, kh * c.outputs, all * columns]);
-    const columnsSide = b.reshape(join(images), [-1, kw * c.inputs, all * columns]);
-    const each = b.add("MatMul", [rowsSide, b.transpose(columnsSide, [0, 2, 1])]);
-    const summed = b.reshape(b.reduce("ReduceSum", each, [0], false), [kh, c.outputs, kw, c.inputs]);
-    return b.transpose(summed, [1, 3, 0, 2]);
-  },
   places(b, c, x, dy) {
     const length = product(c.output!);
     const rows = b.reshape(dy, [-1, c.outputs, length]);
@@ -138,6 +121,25 @@ const write: Readonly<Record<WeightFormulation, Write>> = {
     const axes = [0, ...c.kernel.map((_, i) => i + 2)];
     const sums = Array.from(placesOf(b, c, x), (part) => b.reduce("ReduceSum", b.calc("Mul", part, dy), axes, false));
     return joinPlaces(b, c, sums, [c.outputs, 1]);
+  },
+  matrices(b, c, x, dy) {
+    const [size, length, count] = [product(c.input!), product(c.output!), product(c.kernel)];
+    const columns = b.transpose(b.reshape(x, [-1, c.outputs, size]), [1, 2, 0]);
+    const rows = b.transpose(b.reshape(dy, [-1, c.outputs, length]), [1, 0, 2]);
+    const products = b.reshape(b.add("MatMul", [columns, rows]), [c.outputs, size * length]);
+    const joined: { readonly at: number; readonly place: number }[] = [];
+    for (let place = 0; place < count; place++)
+      for (let to = 0; to < length; to++) {
+        const [offset, out] = [indexIn(c.kernel, place), indexIn(c.output!, to)];
+        const from = out.map((o, i) => o * c.strides[i]! - c.pads[i]! + offset[i]! * c.dilations[i]!);
+        if (from.some((v, i) => v < 0 || v >= c.input![i]!)) continue;
+        joined.push({ at: from.reduce((n, v, i) => n * c.input![i]! + v, 0) * length + to, place });
+      }
+    const sums = new Float32Array(joined.length * count);
+    for (const [i, { place }] of joined.entries()) sums[i * count + place] = 1;
+    const met = b.add("Gather", [products, b.ints(joined.map(({ at }) => at))], { axis: attr.int(1) });
+    const sum = b.cast(b.constant(tensor("float32", [joined.length, count], sums)), b.real);
+    return b.reshape(b.add("MatMul", [met, sum]), [c.outputs, 1, ...c.kernel]);
   },
 };
 
@@ -170,16 +172,21 @@ function* placesOf(b: GradientBuilder, c: Convolution, x: string): Generator<str
     : b.add("Pad", [x, b.ints([0, 0, ...c.pads.slice(0, rank), 0, 0, ...c.pads.slice(rank)])]);
   const axes = b.ints(c.kernel.map((_, i) => i + 2));
   for (let place = 0; place < product(c.kernel); place++) {
-    let rest = place;
-    const at = c.kernel.map((_, i) => {
-      const below = product(c.kernel.slice(i + 1));
-      const index = Math.floor(rest / below);
-      rest %= below;
-      return index * c.dilations[i]!;
-    });
+    const at = indexIn(c.kernel, place).map((index, i) => index * c.dilations[i]!);
     const ends = at.map((from, i) => from + (c.output![i]! - 1) * c.strides[i]! + 1);
     const size = c.input!.map((s, i) => s + c.pads[i]! + c.pads[i + rank]!);
     const whole = at.every((from, i) => from === 0 && ends[i] === size[i] && c.strides[i] === 1);
     yield whole ? padded : b.add("Slice", [padded, b.ints(at), b.ints(ends), axes, b.ints(c.strides)]);
   }
+}
+
+/** The index of an element by its number in row-major order. */
+function indexIn(shape: readonly number[], flat: number): number[] {
+  const index: number[] = [];
+  let rest = flat;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    index[i] = rest % shape[i]!;
+    rest = Math.floor(rest / shape[i]!);
+  }
+  return index;
 }
