@@ -160,7 +160,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
   };
   const ran = await runKeeping(passes, input.model, { ...host, ...gathering(options), ...stop, ...progress });
   const { model: passed, report } = ran;
-  if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage, goesOn(options));
+  if (passes.length > 0) checkCoverage(report, input.model, options.minCoverage, goesOn(input, options));
   const search = options.maxDrop === undefined ? undefined : await searched(passed, runtime, options, options.maxDrop);
   const model = noting(search?.model ?? passed, options.samples);
   const diagnosis = verify ? await diagnosisOf(ran, search, { ...options, runtime }) : undefined;
@@ -280,8 +280,9 @@ function searched(model: Model, runtime: Runtime, options: CompressOptions, maxD
   });
 }
 
-/** Whether something was asked for that follows the passes, so that they may find nothing to do. */
-const goesOn = ({ tflite, maxDrop }: CompressOptions): boolean => tflite !== undefined || maxDrop !== undefined;
+/** Whether the passes may find nothing to do: something follows them, or the model is written for the first time. */
+const goesOn = ({ format }: Input, { tflite, maxDrop }: CompressOptions): boolean =>
+  format === "model" || tflite !== undefined || maxDrop !== undefined;
 
 /** Key of the artifact's metadata under which preprocessing stands as JSON. */
 const PREPROCESSING = "pare.preprocessing";

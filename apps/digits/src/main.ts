@@ -1,0 +1,85 @@
+import { mkdirSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { isPareError, type Model } from "@pare/core";
+import { build, lenetCaffe } from "@pare/nn";
+import { table, textTable } from "@pare/report";
+import { ort } from "@pare/runtime-ort";
+import { batched, cosineRate, crossEntropy, sgd, train } from "@pare/train";
+import { loadDigits } from "./data.ts";
+import { deploy, type Row } from "./deploy.ts";
+
+const usage = `node apps/digits/dist/main.js [--json] [--out DIR]
+
+Trains a classifier of handwritten digits, distils a small one from it, and writes both as ONNX and TFLite.
+
+  --json   the table as JSON on standard output
+  --out    where models go, by default out
+`;
+
+const BATCH = 64;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      json: { type: "boolean", default: false },
+      out: { type: "string", default: "out" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const abort = new AbortController();
+  process.once("SIGINT", () => abort.abort(new Error("interrupted")));
+  const { signal } = abort;
+  mkdirSync(values.out, { recursive: true });
+  const digits = loadDigits();
+  const data = batched(digits.train.values, { size: BATCH, shuffle: 1 });
+  const learn = async (name: string, network: Model, epochs: number) => {
+    const steps = data.batches! * epochs;
+    const { model, history } = await train(network, {
+      loss: crossEntropy({ output: "logits", target: "label" }),
+      optimizer: sgd({ momentum: 0.9, weightDecay: 5e-4 }),
+      rate: cosineRate({ rate: 0.02, steps }),
+      runtime: ort(),
+      data,
+      epochs,
+      signal,
+      onProgress: ({ step, loss, msLeft }) => {
+        if (step % 50 === 0) say(`${name}: step ${step} of ${steps}, loss ${loss.toFixed(4)}, ${left(msLeft)}`);
+      },
+    });
+    say(`${name}: mean loss ${history.at(-1)!.loss.toFixed(4)}`);
+    return model;
+  };
+  const rows: Row[] = [];
+  const teacher = await learn("teacher", build(lenetCaffe(), { input: [1, 28, 28], inputName: "image", seed: 1 }), 3);
+  rows.push(...(await deploy("teacher", teacher, digits, values.out, signal)));
+  if (values.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+  else process.stdout.write(`\n${textTable(summary(rows))}\n`);
+  return 0;
+}
+
+const say = (text: string) => process.stderr.write(`${text}\n`);
+const left = (ms: number | undefined) => `${Math.ceil((ms ?? 0) / 1000)} s left`;
+
+const summary = (rows: readonly Row[]) =>
+  table(
+    [
+      { key: "network" },
+      { key: "form" },
+      { key: "bytes", unit: "bytes" },
+      { key: "accuracy", align: "right" },
+      { key: "file" },
+    ],
+    rows.map((r) => ({ ...r, accuracy: `${(100 * r.accuracy).toFixed(2)} %` })),
+  );
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`${isPareError(error) ? error.message : String((error as Error)?.stack ?? error)}\n`);
+    process.exit(1);
+  },
+);
