@@ -138,7 +138,7 @@ describe("train", () => {
       const steps: number[] = [];
       const resumed = await train(
         network(),
-        options({ epochs: 3, checkpoint, onProgress: (p) => void steps.push(p.step) }),
+        options({ epochs: 3, checkpoint, unroll: (at % 3) + 1, onProgress: (p) => void steps.push(p.step) }),
       );
       expect(bytes(resumed.model)).toEqual(bytes(whole.model));
       expect(steps[0]).toBeLessThanOrEqual(at + 1);
@@ -166,31 +166,45 @@ describe("train", () => {
     }
   });
 
-  test("stops where the loss is no number, and keeps the state before it", async () => {
-    const poisoned: Dataset = {
-      batches: 6,
-      async *open(epoch) {
-        let i = 0;
-        for await (const b of batched({ point, label }, { size: 40, shuffle: 1 }).open(epoch))
-          yield i++ === 4 ? { ...b, point: f32([40, 2], () => Number.NaN) } : b;
-      },
-    };
-    const clean = { batches: 4, open: (epoch: number) => firstFour(epoch) };
-    async function* firstFour(epoch: number) {
-      let i = 0;
-      for await (const b of poisoned.open(epoch)) if (i++ < 4) yield b;
-    }
-    const store = memoryStore();
-    const failed = await train(
-      network(),
-      options({ epochs: 1, data: poisoned, checkpoint: { store, key: "run" } }),
-    ).catch((e) => e);
-    expect(failed).toEqual(expect.objectContaining({ code: "train/diverged" }));
-    expect(isDiverged(failed) && failed.trained.steps).toBe(4);
-    const good = await train(network(), options({ epochs: 1, data: clean }));
-    expect(bytes(failed.trained.model)).toEqual(bytes(good.model));
-    expect(store.puts()).toBe(1);
+  test.each([2, 4, 7])("%i steps in a run are to the bit what they are one by one", async (unroll) => {
+    const seen: TrainingProgress[] = [];
+    const losses: number[] = [];
+    const one = await train(network(), options({ epochs: 2, onProgress: (p) => void losses.push(p.loss) }));
+    const more = await train(network(), options({ epochs: 2, unroll, onProgress: (p) => void seen.push(p) }));
+    expect(bytes(more.model)).toEqual(bytes(one.model));
+    expect(seen.map((p) => p.loss)).toEqual(losses);
+    expect(seen.map((p) => p.step)).toEqual(losses.map((_, i) => i + 1));
+    expect(more.history).toEqual(one.history);
   });
+
+  test.each([1, 2, 3])(
+    "stops where the loss is no number, and keeps the state before it, %i steps in a run",
+    async (unroll) => {
+      const poisoned: Dataset = {
+        batches: 6,
+        async *open(epoch) {
+          let i = 0;
+          for await (const b of batched({ point, label }, { size: 40, shuffle: 1 }).open(epoch))
+            yield i++ === 4 ? { ...b, point: f32([40, 2], () => Number.NaN) } : b;
+        },
+      };
+      const clean = { batches: 4, open: (epoch: number) => firstFour(epoch) };
+      async function* firstFour(epoch: number) {
+        let i = 0;
+        for await (const b of poisoned.open(epoch)) if (i++ < 4) yield b;
+      }
+      const store = memoryStore();
+      const failed = await train(
+        network(),
+        options({ epochs: 1, data: poisoned, unroll, checkpoint: { store, key: "run" } }),
+      ).catch((e) => e);
+      expect(failed).toEqual(expect.objectContaining({ code: "train/diverged" }));
+      expect(isDiverged(failed) && failed.trained.steps).toBe(4);
+      const good = await train(network(), options({ epochs: 1, data: clean }));
+      expect(bytes(failed.trained.model)).toEqual(bytes(good.model));
+      expect(store.puts()).toBe(1);
+    },
+  );
 
   test("runs in a process of its own", async () => {
     const inside = await train(network(), options({ epochs: 1, threads: 1 }));
@@ -205,7 +219,8 @@ describe("train", () => {
     await expect(train(network(), options({ data: short, epochs: 1 }))).rejects.toThrow(
       /has 4 batches where the dataset says 5/,
     );
-    await expect(train(network(), options({ epochs: 0 }))).rejects.toThrow(/train\/options/);
+    for (const wrong of [{ epochs: 0 }, { unroll: 0 }, { unroll: 1.5 }])
+      await expect(train(network(), options(wrong))).rejects.toThrow(/train\/options/);
   });
 });
 

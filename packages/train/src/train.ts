@@ -1,4 +1,5 @@
 import {
+  dataOf,
   failure,
   type Model,
   PareError,
@@ -16,6 +17,7 @@ import { type Checkpoint, getCheckpoint, putCheckpoint } from "./checkpoint.ts";
 import type { Dataset } from "./data.ts";
 import { constantRate, type Schedule } from "./schedules.ts";
 import { type StepOptions, type TrainingStep, trainingStep } from "./step.ts";
+import { type Unrolled, unrolled } from "./unroll.ts";
 
 export interface TrainingProgress {
   /** Steps made, and all steps where the number of batches is known. */
@@ -43,6 +45,11 @@ export interface TrainOptions extends Omit<StepOptions, "batch"> {
   readonly evaluate?: ((model: Model, epoch: number) => Promise<Readonly<Record<string, number>>>) | undefined;
   /** Where checkpoints are kept, and what they are called there. A run that finds one goes on from it. */
   readonly checkpoint?: { readonly store: Store; readonly key: string; readonly every?: number } | undefined;
+  /**
+   * Steps of one run of the engine: the results are the same to the bit, small networks take less time for each. Checkpoints and
+   * ends of epochs cut it short. Default 1.
+   */
+  readonly unroll?: number | undefined;
   /** Threads of one operator; by default the engine's choice. Other numbers of threads sum in another order. */
   readonly threads?: number | undefined;
   readonly onProgress?: ((progress: TrainingProgress) => void) | undefined;
@@ -86,28 +93,49 @@ const EVERY = 100;
  * });
  */
 export async function train(model: Model, options: TrainOptions): Promise<Trained> {
-  const { runtime, data, epochs, checkpoint, signal, threads } = options;
+  const { runtime, data, epochs, checkpoint, signal, threads, unroll = 1 } = options;
   if (!Number.isInteger(epochs) || epochs < 1) throw failure("train/options", `epochs are at least 1, not ${epochs}`);
   if (checkpoint?.every !== undefined && !(checkpoint.every >= 1))
     throw failure("train/options", `checkpoints come every step at most, not every ${checkpoint.every}`);
+  if (!Number.isInteger(unroll) || unroll < 1)
+    throw failure("train/options", `a run makes at least one step, not ${unroll}`);
   const step = trainingStep(model, { ...options, batch: await firstBatch(data, signal) });
   const of = identity(step);
   const kept = checkpoint && (await getCheckpoint(checkpoint.store, checkpoint.key, of, signal));
   const start: Checkpoint = kept ?? { step: 0, epoch: 0, batch: 0, of, state: await firstState(step, signal) };
-  const session = await runtime.prepare(step.model, {
-    state: step.state,
+  const steps = unroll > 1 ? unrolled(step, unroll) : one(step);
+  const session = await runtime.prepare(steps.model, {
+    state: steps.state,
     initialState: Object.fromEntries(start.state),
     ...(threads === undefined ? {} : { threads }),
     ...(signal ? { signal } : {}),
   });
   try {
-    return await loop(session, step, start, options);
+    return await loop(session, step, steps, start, options);
   } finally {
     await session.close();
   }
 }
 
-async function loop(session: Session, step: TrainingStep, start: Checkpoint, options: TrainOptions): Promise<Trained> {
+/** A step as it is, in the words of several: where its loss or gradients are not finite it moves nothing by itself. */
+const one = (step: TrainingStep): Unrolled => ({
+  model: step.model,
+  batches: [new Map()],
+  rates: step.rate,
+  first: step.step,
+  active: "",
+  losses: step.loss,
+  norms: step.norm,
+  state: step.state,
+});
+
+async function loop(
+  session: Session,
+  step: TrainingStep,
+  unrolled: Unrolled,
+  start: Checkpoint,
+  options: TrainOptions,
+): Promise<Trained> {
   const { data, epochs, checkpoint, signal, onProgress, evaluate } = options;
   const schedule = typeof options.rate === "number" ? constantRate(options.rate) : options.rate;
   const steps = data.batches === undefined ? undefined : data.batches * epochs;
@@ -115,30 +143,35 @@ async function loop(session: Session, step: TrainingStep, start: Checkpoint, opt
   const began = performance.now();
   let made = start.step;
   let state = start.state;
-  const stop = signal ? { signal } : {};
   const trained = (): Trained => ({ model: step.apply(state), steps: made, history });
   const keep = async (epoch: number, batch: number) => {
     if (checkpoint)
       await putCheckpoint(checkpoint.store, checkpoint.key, { step: made, epoch, batch, of: start.of, state }, signal);
   };
-  /** Makes a step; where `whole`, the state comes back. */
-  const run = async (batch: Values, whole: boolean) => {
-    const rate = schedule(made);
-    const inputs = {
-      ...batch,
-      [step.rate]: tensor("float32", [], [rate]),
-      [step.step]: tensor("float32", [], [made + 1]),
+  /** Makes a step with each batch; where `whole`, the state comes back. */
+  const run = async (batches: readonly Values[], active: number, whole: boolean) => {
+    const count = unrolled.batches.length;
+    const rates = Array.from({ length: count }, (_, i) => schedule(made + i));
+    const inputs: Record<string, ResidentTensor> = {
+      [unrolled.rates]: tensor("float32", count > 1 ? [count] : [], rates),
+      [unrolled.first]: tensor("float32", [], [made + 1]),
     };
-    const outputs = [step.loss, step.norm, ...(whole ? Object.keys(step.state) : [])];
-    const results = await session.run(inputs, { outputs, ...stop });
-    if (whole) state = stateOf(step, results);
-    return { rate, loss: numberOf(results[step.loss]!), norm: numberOf(results[step.norm]!) };
+    if (unrolled.active) inputs[unrolled.active] = tensor("int64", [], [active]);
+    for (const [i, names] of unrolled.batches.entries())
+      for (const [name, t] of Object.entries(batches[Math.min(i, batches.length - 1)]!))
+        inputs[names.get(name) ?? name] = t;
+    const outputs = [unrolled.losses, unrolled.norms, ...(whole ? Object.keys(unrolled.state) : [])];
+    const results = await session.run(inputs, { outputs, ...(signal ? { signal } : {}) });
+    if (whole) state = stateOf(unrolled, results);
+    const [losses, norms] = [numbersOf(results[unrolled.losses]!), numbersOf(results[unrolled.norms]!)];
+    return batches.map((_, i) => ({ rate: rates[i]!, loss: losses[i]!, norm: norms[i]! }));
   };
 
   for (let epoch = start.epoch; epoch < epochs; epoch++) {
     const skipped = epoch === start.epoch ? start.batch : 0;
     let [sum, count, batch] = [0, 0, 0];
-    // The next batch is made while the engine works on this one.
+    let waiting: Values[] = [];
+    // The next batch is made while the engine works on those before.
     const source = iterate(data.open(epoch, signal));
     let next = await source.next();
     while (!next.done) {
@@ -151,26 +184,36 @@ async function loop(session: Session, step: TrainingStep, start: Checkpoint, opt
         next = await ahead;
         continue;
       }
-      const due = checkpoint !== undefined && (made + 1) % (checkpoint.every ?? EVERY) === 0;
+      waiting.push(current);
+      const due = checkpoint !== undefined && (made + waiting.length) % (checkpoint.every ?? EVERY) === 0;
       const known = data.batches !== undefined;
       const last = known ? batch === data.batches : (await ahead).done === true;
-      const whole = due || (last && (evaluate !== undefined || epoch === epochs - 1 || checkpoint !== undefined));
-      const result = await run(current, whole);
-      if (!Number.isFinite(result.loss) || !Number.isFinite(result.norm)) {
-        // The step moved nothing; once more, to have the state.
-        await run(current, true);
-        await keep(epoch, batch - 1);
-        throw diverged(result.loss, made, trained());
+      if (waiting.length < unrolled.batches.length && !due && !last) {
+        next = await ahead;
+        continue;
       }
-      made++;
-      sum += result.loss;
-      count++;
-      const rest = steps === undefined ? undefined : steps - made;
-      const msLeft = rest === undefined ? undefined : (rest * (performance.now() - began)) / (made - start.step);
-      const metrics = last && evaluate ? await evaluate(step.apply(state), epoch) : undefined;
+      const whole = due || (last && (evaluate !== undefined || epoch === epochs - 1 || checkpoint !== undefined));
+      const results = await run(waiting, waiting.length, whole);
+      const bad = results.findIndex((r) => !Number.isFinite(r.loss) || !Number.isFinite(r.norm));
+      for (const [i, result] of (bad < 0 ? results : results.slice(0, bad)).entries()) {
+        made++;
+        sum += result.loss;
+        count++;
+        const rest = steps === undefined ? undefined : steps - made;
+        const msLeft = rest === undefined ? undefined : (rest * (performance.now() - began)) / (made - start.step);
+        const end = last && i === results.length - 1;
+        const metrics = end && evaluate ? await evaluate(step.apply(state), epoch) : undefined;
+        if (end) history.push({ epoch, loss: sum / count, ...(metrics && { metrics }) });
+        onProgress?.({ step: made, steps, epoch, epochs, ...result, msLeft, ...(metrics && { metrics }) });
+      }
+      if (bad >= 0) {
+        // The step moved nothing; once more, to have the state.
+        await run(waiting.slice(bad), 0, true);
+        await keep(epoch, batch - (waiting.length - bad));
+        throw diverged(results[bad]!.loss, made, trained());
+      }
       if (whole) await (last ? keep(epoch + 1, 0) : keep(epoch, batch));
-      onProgress?.({ step: made, steps, epoch, epochs, ...result, msLeft, ...(metrics && { metrics }) });
-      if (last) history.push({ epoch, loss: sum / count, ...(metrics && { metrics }) });
+      waiting = [];
       next = await ahead;
     }
     if (batch === 0) throw failure("train/data", `epoch ${epoch} of the dataset has no batch`);
@@ -199,10 +242,10 @@ async function firstState(step: TrainingStep, signal: AbortSignal | undefined): 
   return state;
 }
 
-const stateOf = (step: TrainingStep, results: Values): Map<string, ResidentTensor> =>
-  new Map(Object.entries(step.state).map(([output, input]) => [input, results[output]!]));
+const stateOf = ({ state }: Unrolled, results: Values): Map<string, ResidentTensor> =>
+  new Map(Object.entries(state).map(([output, input]) => [input, results[output]!]));
 
-const numberOf = (t: ResidentTensor): number => new DataView(t.bytes.buffer, t.bytes.byteOffset).getFloat32(0, true);
+const numbersOf = (t: ResidentTensor): Float32Array => dataOf(t) as Float32Array;
 
 /** A name of what a step computes: nodes, attributes, sizes. */
 function identity({ model, state }: TrainingStep): string {

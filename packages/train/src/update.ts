@@ -22,7 +22,7 @@ export interface Clip {
 export interface Writer {
   readonly nodes: Node[];
   op(op: string, inputs: readonly string[], attributes?: Parameters<typeof node>[3]): string;
-  to(op: string, inputs: readonly string[], output: string): void;
+  to(op: string, inputs: readonly string[], output: string, attributes?: Parameters<typeof node>[3]): void;
   number(v: number): string;
   constant(t: Tensor): string;
 }
@@ -38,7 +38,7 @@ export function writer(e: Edit): Writer {
       nodes.push(node(op, inputs, [name], attributes));
       return name;
     },
-    to: (op, inputs, output) => void nodes.push(node(op, inputs, [output])),
+    to: (op, inputs, output, attributes) => void nodes.push(node(op, inputs, [output], attributes)),
     number(v) {
       const known = numbers.get(v) ?? constant(tensor("float32", [], [v]));
       numbers.set(v, known);
