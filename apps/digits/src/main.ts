@@ -8,10 +8,11 @@ import { batched, cosineRate, crossEntropy, sgd, train } from "@pare/train";
 import { loadDigits } from "./data.ts";
 import { deploy, type Row } from "./deploy.ts";
 
-const usage = `node apps/digits/dist/main.js [--json] [--out DIR]
+const usage = `node apps/digits/dist/main.js [--full] [--json] [--out DIR]
 
 Trains a classifier of handwritten digits, distils a small one from it, and writes both as ONNX and TFLite.
 
+  --full   more epochs
   --json   the table as JSON on standard output
   --out    where models go, by default out
 `;
@@ -21,6 +22,7 @@ const BATCH = 64;
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      full: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       out: { type: "string", default: "out" },
       help: { type: "boolean", default: false },
