@@ -1,6 +1,7 @@
 /** What a network learns from, in batches. */
-import { failure, type ResidentTensor, type Samples, tensor, type Values } from "@pare/core";
+import { failure, type Samples, type Values } from "@pare/core";
 import { permutation, seeded } from "@pare/ops/numeric";
+import { joinRows, takeRows } from "./rows.ts";
 
 /** Batches that can be opened again: the same ones in the same order for the same epoch. */
 export interface Dataset {
@@ -50,7 +51,7 @@ export function batched(samples: Values, options: BatchOptions): Dataset {
         const from = batch * size;
         const length = Math.min(size, count - from);
         const rows = Array.from({ length }, (_, i) => (order ? order[from + i]! : from + i));
-        const values = Object.fromEntries(entries.map(([name, t]) => [name, take(t, rows)]));
+        const values = Object.fromEntries(entries.map(([name, t]) => [name, takeRows(t, rows)]));
         yield augment ? await augment(values, batchRandom(shuffle, epoch, batch)) : values;
       }
     },
@@ -61,14 +62,6 @@ function checkSize(size: number, count: number): void {
   if (!Number.isInteger(size) || size < 1) throw failure("train/data", `a batch has at least one sample, not ${size}`);
   if (size > count && count > 0)
     throw failure("train/data", `a batch of ${size} needs more than the ${count} samples that there are`);
-}
-
-/** Rows of a tensor [samples, …]. */
-function take(t: ResidentTensor, rows: readonly number[]): ResidentTensor {
-  const row = t.byteLength / t.shape[0]!;
-  const bytes = new Uint8Array(row * rows.length);
-  rows.forEach((r, i) => void bytes.set(t.bytes.subarray(r * row, (r + 1) * row), i * row));
-  return tensor(t.dtype, [rows.length, ...t.shape.slice(1)], bytes);
 }
 
 export interface StreamOptions extends BatchOptions {
@@ -92,7 +85,7 @@ export function streamed(samples: Samples, options: StreamOptions): Dataset {
       let held: Values[] = [];
       let batch = 0;
       const next = async () => {
-        const values = joined(held);
+        const values = joinRows(held);
         held = [];
         return augment ? augment(values, batchRandom(shuffle, epoch, batch++)) : values;
       };
@@ -118,23 +111,4 @@ async function* shuffled(source: AsyncIterable<Values> | Iterable<Values>, size:
     buffer[at] = sample;
   }
   for (const at of permutation(buffer.length, random)) yield buffer[at]!;
-}
-
-function joined(samples: readonly Values[]): Values {
-  const [first] = samples;
-  return Object.fromEntries(
-    Object.entries(first!).map(([name, t]) => {
-      const parts = samples.map((s) => s[name]);
-      const row = t.shape.slice(1);
-      if (!parts.every((p) => p?.dtype === t.dtype && `${p.shape.slice(1)}` === `${row}`))
-        throw failure("train/data", "samples of one batch differ in type or size", { location: { value: name } });
-      const bytes = new Uint8Array(parts.reduce((n, p) => n + p!.byteLength, 0));
-      let at = 0;
-      for (const p of parts) {
-        bytes.set(p!.bytes, at);
-        at += p!.byteLength;
-      }
-      return [name, tensor(t.dtype, [parts.reduce((n, p) => n + p!.shape[0]!, 0), ...row], bytes)];
-    }),
-  );
 }

@@ -3,7 +3,9 @@ export { type Differentiated, type DifferentiateOptions, differentiate } from ".
 export * from "./losses.ts";
 export * from "./optimizers.ts";
 export { type ParameterSelection, parametersOf } from "./parameters.ts";
+export { joinRows, takeRows } from "./rows.ts";
 export * from "./schedules.ts";
 export { type ParameterGroup, type StepOptions, type TrainingStep, trainingStep } from "./step.ts";
+export { getTensors, putTensors, type Stored } from "./stored.ts";
 export { type Diverged, isDiverged, type Trained, type TrainingProgress, type TrainOptions, train } from "./train.ts";
 export type { Clip } from "./update.ts";

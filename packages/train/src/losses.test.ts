@@ -64,6 +64,24 @@ describe("losses", () => {
     return check(crossEntropy({ output: "y", target: "label", classWeights: w }), { y, label }, sum / total);
   });
 
+  test("cross-entropy of samples of which not all have labels is the mean over those that have", async () => {
+    const some = tensor("int64", [4], [2, -1, -100, 2]);
+    const labelled = [0, 3].map((i) => -log[i]![2]!);
+    await check(crossEntropy({ output: "y", target: "label", partial: true }), { y, label: some }, mean(labelled));
+    const smoothed = [0, 3].map((i) => -log[i]!.reduce((s, v, c) => s + v * ((c === 2 ? 0.9 : 0) + 0.1 / 3), 0));
+    const weighted = crossEntropy({ output: "y", target: "label", partial: true, classWeights: [0.5, 2, 1] });
+    await check(
+      weighted,
+      { y, label: tensor("int64", [4], [0, -1, 1, -1]) },
+      (-0.5 * log[0]![0]! - 2 * log[2]![1]!) / 2.5,
+    );
+    const smooth = crossEntropy({ output: "y", target: "label", partial: true, labelSmoothing: 0.1 });
+    await check(smooth, { y, label: some }, mean(smoothed));
+    const none = tensor("int64", [4], [-1, -1, -1, -1]);
+    const loss = crossEntropy({ output: "y", target: "label", partial: true });
+    expect(numbersOf((await evaluate(loss, { y, label: none }))[loss.graph.outputs[0]!.name]!)[0]).toBeCloseTo(0, 9);
+  });
+
   test("cross-entropy of maps, with weights and smoothing", () => {
     const maps = wave([2, 3, 2], 3);
     const labels = tensor("int64", [2, 2], [0, 2, 1, 1]);

@@ -1,6 +1,7 @@
 /** Losses are models: from outputs of the network and targets to one number. */
 import { attr, failure, type Model, tensor } from "@pare/core";
 import { buildGraph, type GraphBuilder } from "@pare/ops/build";
+import { codeOf } from "@pare/ops/dtype-codes";
 import { differentValues } from "./names.ts";
 
 /**
@@ -21,6 +22,8 @@ export interface CrossEntropyOptions extends Between {
   readonly labelSmoothing?: number;
   /** How much each class counts. */
   readonly classWeights?: readonly number[];
+  /** Whether a class below 0 says that a sample has no label: the mean is then over the others, and 0 where there is none. */
+  readonly partial?: boolean;
 }
 
 const built = (make: (b: GraphBuilder) => string): Model => {
@@ -34,13 +37,16 @@ const total = (b: GraphBuilder, v: string, ...axes: readonly number[]) =>
   b.op("ReduceSum", axes.length > 0 ? [v, b.ints(...axes)] : [v], { keepdims: attr.int(0) });
 
 /**
- * Cross-entropy of logits [N, C, …] and classes (int64 [N, …]), mean over all; with class weights the weighted mean.
+ * Cross-entropy of logits [N, C, …] and classes (int64 [N, …]), mean over all; with class weights the weighted mean. With `partial`
+ * not all samples need a class.
  * @throws PareError `train/options`
  */
-export function crossEntropy({ output, target, labelSmoothing: e = 0, classWeights }: CrossEntropyOptions): Loss {
+export function crossEntropy(options: CrossEntropyOptions): Loss {
+  const { output, target, labelSmoothing: e = 0, classWeights, partial = false } = options;
   if (!(e >= 0 && e < 1)) throw failure("train/options", `label smoothing is from 0 to less than 1, not ${e}`);
   return built((b) => {
-    const [logits, labels] = [b.input("float32", undefined, output), b.input("int64", undefined, target)];
+    const [logits, given] = [b.input("float32", undefined, output), b.input("int64", undefined, target)];
+    const labels = partial ? b.op("Max", [given, b.number(0, "int64")]) : given;
     const log = b.op("LogSoftmax", [logits], { axis: attr.int(1) });
     const column = b.op("Unsqueeze", [labels, b.ints(1)]);
     const chosen = b.op("Squeeze", [b.op("GatherElements", [log, column], { axis: attr.int(1) }), b.ints(1)]);
@@ -53,8 +59,13 @@ export function crossEntropy({ output, target, labelSmoothing: e = 0, classWeigh
     };
     const all =
       e === 0 ? weighed : b.op("Add", [b.op("Mul", [weighed, b.number(1 - e)]), b.op("Mul", [smooth(), b.number(e)])]);
-    if (!weight) return b.op("Neg", [mean(b, all)]);
-    return b.op("Neg", [b.op("Div", [total(b, all), total(b, weight)])]);
+    if (!partial) return b.op("Neg", [weight ? b.op("Div", [total(b, all), total(b, weight)]) : mean(b, all)]);
+    const has = b.op("Cast", [b.op("GreaterOrEqual", [given, b.number(0, "int64")])], {
+      to: attr.int(codeOf("float32")),
+    });
+    const count = total(b, weight ? b.op("Mul", [weight, has]) : has);
+    const divisor = b.op("Where", [b.op("Greater", [count, b.number(0)]), count, b.number(1)]);
+    return b.op("Neg", [b.op("Div", [total(b, b.op("Mul", [all, has])), divisor])]);
   });
 }
 

@@ -146,6 +146,24 @@ describe("trainingStep", () => {
     expect([...dataOf(w)]).toEqual([...dataOf(state["w_average"] as ResidentTensor<"float32">)]);
   });
 
+  test("weights that the loss does not reach stay, and the rest of the network is computed with them", async () => {
+    const m = parse(
+      `main (x: float32[3]) => (z: float32[3], y: float32[3]) {
+        w: float32[3] = {0.7, -0.3, 2}  v: float32[3] = {1, 2, 3}  y = Mul(x, w)  z = Mul(y, v)
+      }`,
+    );
+    const step = trainingStep(m, { loss, optimizer: sgd(), batch: { x, t } });
+    expect(step.parameters).toEqual(["w"]);
+    const { seen, state } = await run(step, { x, t }, [0.1]);
+    close(
+      seen[0]!.state["w"]!,
+      start.map((v, i) => v - 0.1 * gradientAt(start)[i]!),
+    );
+    expect([...numbersOf(step.apply(new Map(Object.entries(state))).graph.weights.get("v") as ResidentTensor)]).toEqual(
+      [1, 2, 3],
+    );
+  });
+
   test("groups have optimizers of their own, and frozen weights stay", async () => {
     const m = parse(`main (x: float32[2,3]) => (y: float32[2,2]) {
       a: float32[3,3] = {1,2,3,4,5,6,7,8,9}  c: float32[3] = {1,1,1}  b: float32[3,2] = {1,2,3,4,5,6}

@@ -155,7 +155,8 @@ export function trainingStep(source: Model, options: StepOptions): TrainingStep 
     const scalars = [value(names.loss, "float32", []), value(names.norm, "float32", [])];
     // Parameters became inputs when gradients were made; they come with the state, and those that nothing moves are weights.
     const all = new Set(weights.map((p) => p.name));
-    for (const p of weights) if (!trained.includes(p)) e.addWeight(e.view.main, p.name, p.tensor);
+    for (const p of weights)
+      if (!trained.includes(p)) e.replaceValue(e.view.main, p.name, e.addWeight(e.view.main, p.name, p.tensor));
     e.insert(e.view.main, w.nodes);
     e.setGraph(e.view.main, {
       inputs: [...graded.graph.inputs.filter((v) => !all.has(v.name)), ...inputs],
