@@ -4,6 +4,10 @@ export interface BenchContext {
   readonly data: string;
   /** Run a part only. */
   readonly quick: boolean;
+  /** Run all of a benchmark that otherwise runs a part, as it takes an hour. */
+  readonly full: boolean;
+  /** Folder of what long runs keep, so that they go on; by default one for temporary files. */
+  readonly keep: string | undefined;
   /** Says how far it is, for people. */
   readonly progress: (text: string) => void;
   readonly signal: AbortSignal;

@@ -185,6 +185,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "distill",
+    {
+      about: "Fashion-MNIST: a student of 1/20 of its teacher's parameters, alone and distilled (--full: an hour)",
+      load: async () => (await import("./cases/distill.ts")).distill,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",
@@ -193,7 +200,7 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
   ],
 ]);
 
-const usage = `npm run bench -- NAME [--json] [--quick] [--data DIR]\n\n${[...benchmarks].map(([name, { about }]) => `  ${name.padEnd(20)} ${about}`).join("\n")}\n`;
+const usage = `npm run bench -- NAME [--json] [--quick] [--full] [--keep DIR] [--data DIR]\n\n${[...benchmarks].map(([name, { about }]) => `  ${name.padEnd(20)} ${about}`).join("\n")}\n`;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -201,6 +208,8 @@ async function main(): Promise<number> {
     options: {
       json: { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
+      full: { type: "boolean", default: false },
+      keep: { type: "string" },
       data: { type: "string", default: "../shared" },
       help: { type: "boolean", default: false },
     },
@@ -216,13 +225,15 @@ async function main(): Promise<number> {
     return 2;
   }
   // npm runs scripts in the workspace's root; what the user typed is relative to where they are.
-  const data = resolve(process.env["INIT_CWD"] ?? ".", values.data);
+  const from = (path: string) => resolve(process.env["INIT_CWD"] ?? ".", path);
   const abort = new AbortController();
   process.once("SIGINT", () => abort.abort(new Error("interrupted")));
   const benchmark = await found.load();
   const result = await benchmark.run({
-    data,
+    data: from(values.data),
     quick: values.quick,
+    full: values.full,
+    keep: values.keep === undefined ? undefined : from(values.keep),
     signal: abort.signal,
     progress: (text) => process.stderr.write(`${text}\n`),
   });
