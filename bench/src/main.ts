@@ -192,6 +192,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "qat-smoke",
+    {
+      about: "int4 weights of ResNet-8: post-training against two epochs of straight-through training",
+      load: async () => (await import("./cases/qat-smoke.ts")).qatSmoke,
+    },
+  ],
+  [
     "vgg16",
     {
       about: "threshold and float16 on VGG16 at full size",

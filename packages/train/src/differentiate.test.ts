@@ -90,6 +90,20 @@ describe("differentiate", () => {
     expect(numbers(found, gradients.get("x")!)).toEqual([1, 0, 3, 4]);
   });
 
+  test("passes gradients straight through int4 codes of blocks, where they can say the value", async () => {
+    const m = parse(`main (x: float32[2,5]) => (loss) {
+      s: float32[2,3] = {1, 0.5, 2, 1, 1, 0.1}  z: int4[2,3] = {0, 0, 0, 4, 0, 0}
+      f: float32[2,5] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+      q = QuantizeLinear<axis=1, block_size=2>(x, s, z)  y = DequantizeLinear<axis=1, block_size=2>(q, s, z)
+      p = Mul(y, f)  loss = ReduceSum<keepdims=0>(p)
+    }`);
+    const { model: graded, gradients } = differentiate(m, { loss: "loss", by: ["x"] });
+    const x = tensor("float32", [2, 5], [7.4, 8, 3.6, 4, -17, 3, 5, -9, -8.4, 0.8]);
+    const found = await evaluate(graded, { x }, { outputs: [gradients.get("x")!] });
+    // Codes are from -8 to 7: 8, 4 / 0.5 = 8, -17 / 2 = -8.5 (which rounds to -8), 5 + 4 = 9, -9 and 0.8 / 0.1 = 8.
+    expect(numbers(found, gradients.get("x")!)).toEqual([1, 0, 3, 0, 5, 6, 0, 0, 9, 0]);
+  });
+
   test("batch normalization in training moves its statistics and gives what the evaluator gives", async () => {
     const m = parse(
       `main (x: float32[4,2,3]) => (y, mean, variance, loss) {

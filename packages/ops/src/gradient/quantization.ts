@@ -1,3 +1,4 @@
+import { attr } from "@pare/core";
 import { dtypeOfCode } from "../dtype-codes.ts";
 import { integerRange } from "../numeric/convert.ts";
 import type { GradientBuilder, GradientRule, GradientRules } from "./builder.ts";
@@ -15,20 +16,25 @@ const quantize: GradientRule = (b) => [
     const code = b.intOf("output_dtype", 0);
     const dtype = zero === undefined ? (code ? dtypeOfCode(code) : "uint8") : b.dtype(zero);
     const range = integerRange(dtype)?.map(Number);
-    if (!range || b.intOf("block_size", 0) !== 0) return b.refuse("only integers without blocks pass gradients");
+    if (!range) return b.refuse("only integers pass gradients");
     const codes = b.calc("Div", x, spread(b, scale));
-    const shifted = zero === undefined ? codes : b.calc("Add", codes, b.cast(spread(b, zero), b.real));
+    const shifted = zero === undefined ? codes : b.calc("Add", codes, spread(b, b.cast(zero, b.real), zero));
     const low = b.calc("GreaterOrEqual", shifted, range[0]! - 0.5);
     const high = b.calc("LessOrEqual", shifted, range[1]! + 0.5);
     return b.calc("Mul", b.dy, b.cast(b.add("And", [low, high]), b.real));
   },
 ];
 
-/** A number for each place along the node's axis in the shape that broadcasts. */
-function spread(b: GradientBuilder, v: string): string {
-  if (b.rank(v) === 0 || b.shape(v)?.[0] === 1) return v;
-  const [rank, axis] = [b.rank(b.x(0)), b.intOf("axis", 1)];
-  return b.reshape(v, [-1, ...Array<number>(rank - 1 - (axis < 0 ? axis + rank : axis)).fill(1)]);
+/** Numbers for blocks or places along the node's axis, as many as `like` has, in a shape that broadcasts. */
+function spread(b: GradientBuilder, v: string, like = v): string {
+  const rank = b.rank(b.x(0));
+  const given = b.intOf("axis", 1);
+  const axis = given < 0 ? given + rank : given;
+  const block = b.intOf("block_size", 0);
+  if (block === 0 && (b.rank(like) === 0 || b.shape(like)?.[0] === 1)) return v;
+  if (block === 0) return b.reshape(v, [-1, ...Array<number>(rank - 1 - axis).fill(1)]);
+  const blocks = Array.from({ length: b.sizes(b.x(0))[axis]! }, (_, i) => Math.floor(i / block));
+  return b.add("Gather", [v, b.ints(blocks)], { axis: attr.int(axis) });
 }
 
 const straight: GradientRule = (b) => [() => b.dy];
