@@ -21,7 +21,9 @@ import { denseOf } from "./evaluate/sparse.ts";
 import { isSequence, type Value } from "./evaluate/value.ts";
 
 export type { EvaluateLimits } from "./evaluate/budget.ts";
-export { type ResizedAxis, resizeTaps } from "./evaluate/resize.ts";
+export { type Window, windowOf } from "./evaluate/linear.ts";
+export { type ResizedAxis, type ResizeInputs, resizedAxes, resizeTaps } from "./evaluate/resize.ts";
+export { type Lives, livesOf, withReferences } from "./evaluate/run.ts";
 
 /** Operators of the standard domain that are evaluated. */
 export const evaluatedOperators: ReadonlySet<string> = new Set([

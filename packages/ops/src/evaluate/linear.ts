@@ -67,7 +67,7 @@ const gemm: EvaluateRule = (call) => {
 };
 
 /** What convolution and pooling share: a window that moves over the axes after batch and channel. */
-interface Window {
+export interface Window {
   readonly kernel: readonly number[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
@@ -77,8 +77,13 @@ interface Window {
   readonly out: readonly number[];
 }
 
-/** Sizes and padding by the definition of `auto_pad`, `pads` and `ceil_mode`. */
-export function windowOf(call: Call, spatial: readonly number[], kernel: readonly number[]): Window {
+/** Sizes and padding of a window over spatial axes, by the definition of `auto_pad`, `pads` and `ceil_mode`. */
+export function windowOf(
+  call: Pick<Call, "node">,
+  spatial: readonly number[],
+  kernel: readonly number[],
+  spend: (steps: number) => void = () => {},
+): Window {
   const rank = spatial.length;
   const strides = intList(call, "strides") ?? spatial.map(() => 1);
   const dilations = intList(call, "dilations") ?? spatial.map(() => 1);
@@ -107,7 +112,7 @@ export function windowOf(call: Call, spatial: readonly number[], kernel: readonl
     // A window must start inside the image or the padding before it.
     return (count - 1) * stride >= size + before ? count - 1 : count;
   });
-  call.budget.spend(16 * elementCount(newShape(out)) * elementCount(newShape(kernel)));
+  spend(16 * elementCount(newShape(out)) * elementCount(newShape(kernel)));
   return { kernel, strides, dilations, begin, end, out };
 }
 
@@ -143,7 +148,7 @@ export function conv(call: Call, x: Nd, w: Nd, bias?: Nd): Nd {
   if (x.shape.length !== w.shape.length || depth * groups !== channels || filters % groups !== 0)
     throw failure("ops/shape", `[${x.shape}] cannot be convolved with [${w.shape}] in ${groups} groups`);
   if (bias && bias.data.length !== filters) throw failure("ops/shape", `${bias.data.length} biases for ${filters}`);
-  const window = windowOf(call, spatial, kernel);
+  const window = windowOf(call, spatial, kernel, (steps) => call.budget.spend(steps));
   const [area, taps] = [elementCount(spatial), elementCount(kernel)];
   const shape = [batch, filters, ...window.out];
   call.budget.spend(elementCount(shape) * depth * taps);

@@ -12,7 +12,7 @@ interface Under {
 /** The result's shape, and a walk over the windows of a pooling. */
 function windowsOf(call: Call, x: Nd) {
   const [batch, channels, ...spatial] = x.shape as [number, number, ...number[]];
-  const window = windowOf(call, spatial, intList(call, "kernel_shape")!);
+  const window = windowOf(call, spatial, intList(call, "kernel_shape")!, (steps) => call.budget.spend(steps));
   const outArea = elementCount(window.out);
   const shape = [batch, channels, ...window.out];
   call.budget.spend(4 * elementCount(shape) * elementCount(window.kernel));

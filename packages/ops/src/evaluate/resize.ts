@@ -105,48 +105,64 @@ export function resizeTaps(
   });
 }
 
+/** The contents of a `Resize`'s other inputs. */
+export interface ResizeInputs {
+  readonly roi?: ArrayLike<number> | undefined;
+  readonly scales?: ArrayLike<number> | undefined;
+  readonly sizes?: ArrayLike<number> | undefined;
+}
+
 /** Sizes and scales of all axes. */
-function targetOf(call: Call, x: Nd) {
-  const rank = x.shape.length;
-  const axes = (intList(call, "axes") ?? x.shape.map((_, i) => i)).map((axis) => wholeAxis(axis, rank));
-  const scales = x.shape.map(() => 1);
-  const shape = [...x.shape];
-  const givenScales = call.inputs[2] && numbersOf(call.inputs[2]);
-  const sizes = ints(call, 3);
+function targetOf(node: Node, from: readonly number[], { scales: givenScales, sizes }: ResizeInputs) {
+  const call = { node };
+  const axes = (intList(call, "axes") ?? from.map((_, i) => i)).map((axis) => wholeAxis(axis, from.length));
+  const scales = from.map(() => 1);
+  const shape = [...from];
   if (sizes && sizes.length > 0) {
     const policy = text(call, "keep_aspect_ratio_policy", "stretch");
-    const ratios = axes.map((axis, i) => sizes[i]! / x.shape[axis]!);
+    const ratios = axes.map((axis, i) => sizes[i]! / from[axis]!);
     const common = policy === "not_larger" ? Math.min(...ratios) : Math.max(...ratios);
     axes.forEach((axis, i) => {
       scales[axis] = policy === "stretch" ? ratios[i]! : common;
-      shape[axis] = policy === "stretch" ? sizes[i]! : Math.floor(common * x.shape[axis]! + 0.5);
+      shape[axis] = policy === "stretch" ? sizes[i]! : Math.floor(common * from[axis]! + 0.5);
     });
   } else
     axes.forEach((axis, i) => {
       scales[axis] = givenScales![i]!;
-      shape[axis] = Math.floor(x.shape[axis]! * givenScales![i]!);
+      shape[axis] = Math.floor(from[axis]! * givenScales![i]!);
     });
   return { axes, scales, shape };
 }
 
-const resize: EvaluateRule = (call) => {
-  const x = input(call, 0);
-  const { axes, scales, shape } = targetOf(call, x);
-  const transformation = text(call, "coordinate_transformation_mode", "half_pixel");
-  const roi = call.inputs[1] && numbersOf(call.inputs[1]);
-  const outside = attribute(call.node, "extrapolation_value", "float") ?? 0;
-  const strides = stridesOf(x.shape);
-  const data = newData("float64", shape) as Float64Array;
-
-  const taps = shape.map((to, axis) => {
-    const from = x.shape[axis]!;
+/** What each element of the result of a `Resize` is made of, along each axis of an image of the shape `from`. */
+export function resizedAxes(
+  node: Node,
+  from: readonly number[],
+  inputs: ResizeInputs,
+  spend?: (steps: number) => void,
+): ReturnType<typeof resizeTaps>[] {
+  const { axes, scales, shape } = targetOf(node, from, inputs);
+  const crops = text({ node }, "coordinate_transformation_mode", "half_pixel") === "tf_crop_and_resize";
+  const { roi } = inputs;
+  return shape.map((to, axis) => {
+    const size = from[axis]!;
     const k = axes.indexOf(axis);
-    if (k < 0 || (to === from && scales[axis] === 1 && transformation !== "tf_crop_and_resize"))
+    if (k < 0 || (to === size && scales[axis] === 1 && !crops))
       return Array.from({ length: to }, (_, i) => ({ taps: [{ index: i, part: 1 }], outside: false }));
     const part: [number, number] = roi && roi.length > 0 ? [roi[k]!, roi[k + axes.length]!] : [0, 1];
-    const resized = { from, to, scale: scales[axis]!, roi: part };
-    return resizeTaps(call.node, resized, (steps) => call.budget.spend(steps));
+    return resizeTaps(node, { from: size, to, scale: scales[axis]!, roi: part }, spend);
   });
+}
+
+const resize: EvaluateRule = (call) => {
+  const x = input(call, 0);
+  const outside = attribute(call.node, "extrapolation_value", "float") ?? 0;
+  const strides = stridesOf(x.shape);
+  const [roi, scales] = [1, 2].map((i) => call.inputs[i] && numbersOf(call.inputs[i]));
+  const inputs = { roi, scales, sizes: ints(call, 3) };
+  const { shape } = targetOf(call.node, x.shape, inputs);
+  const data = newData("float64", shape) as Float64Array;
+  const taps = resizedAxes(call.node, x.shape, inputs, (steps) => call.budget.spend(steps));
   const most = taps.map((axis) => axis.reduce((n, at) => Math.max(n, at.taps.length), 0));
   call.budget.spend(8 * data.length * most.reduce((n, d) => n * d, 1));
   const image = numbersOf(x);

@@ -128,14 +128,14 @@ export function* steps(g: Graph, frame: Frame): Generator<void, void> {
 }
 
 /** What a graph computes, and when it is needed no more. Constants are not computed. */
-interface Lives {
+export interface Lives {
   readonly made: ReadonlySet<string>;
   /** For each node what no node after it reads; outputs of the graph are not among them. */
   readonly last: readonly (readonly string[])[];
 }
 const lives = new WeakMap<Graph, Lives>();
 
-function livesOf(g: Graph): Lives {
+export function livesOf(g: Graph): Lives {
   const known = lives.get(g);
   if (known) return known;
   const made = new Set(g.nodes.flatMap((n) => (isConstant(n) ? [] : n.outputs)));
@@ -206,7 +206,8 @@ function runNode(
   });
 }
 
-const withReferences = (n: Node, given: Node["attributes"]): Node => ({
+/** A node in the body of a function, with the attributes that the function was called with. */
+export const withReferences = (n: Node, given: Node["attributes"]): Node => ({
   ...n,
   attributes: new Map(
     [...n.attributes].flatMap(([name, a]) => {

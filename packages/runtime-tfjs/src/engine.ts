@@ -1,0 +1,100 @@
+/** TensorFlow.js and the backend of it that computes. */
+import type * as TensorFlow from "@tensorflow/tfjs-core";
+import { fail } from "./codes.ts";
+
+export type { TensorFlow };
+export type Tensor = TensorFlow.Tensor;
+export type Tf = typeof TensorFlow;
+
+export interface Engine {
+  readonly tf: Tf;
+  readonly backend: string;
+  /** A backend for operations that `backend` lacks. */
+  readonly spare: string | undefined;
+  readonly version: string;
+  /** Largest integer that the backend carries exactly. */
+  readonly largest: number;
+}
+
+/** A way to get TensorFlow.js. Rejects where it is not installed or does not load here. */
+export interface Candidate {
+  /** What to install. */
+  readonly name: string;
+  readonly backend: string;
+  load(): Promise<object>;
+}
+
+/**
+ * The first of the candidates that loads and computes in float32.
+ * @throws PareError `tfjs/no-engine` with what became of each
+ */
+export async function openEngine(candidates: readonly Candidate[], spare: () => Promise<unknown>): Promise<Engine> {
+  const problems: string[] = [];
+  for (const { name, backend, load } of candidates)
+    try {
+      const tf = namespaceOf(await load());
+      const before = chosen(tf);
+      if (!(await tf.setBackend(backend))) throw new Error(`its backend ${backend} does not start`);
+      await tf.ready();
+      if (tf.backend().floatPrecision() !== 32) throw new Error(`its backend ${backend} computes in 16 bits`);
+      if (backend !== "cpu") await spare().catch(() => {});
+      const others = backend !== "cpu" && tf.findBackend("cpu") ? "cpu" : undefined;
+      for (const name of [others, backend]) if (name) quietly(tf, name);
+      if (before) await tf.setBackend(before);
+      return {
+        tf,
+        backend,
+        spare: others,
+        version: tf.version_core,
+        // WebGL keeps integers in textures of float32.
+        largest: backend === "webgl" ? 2 ** 24 : 2 ** 31 - 1,
+      };
+    } catch (error) {
+      problems.push(`${name}: ${(error as Error).message?.split("\n")[0] ?? error}`);
+    }
+  throw fail("tfjs/no-engine", `TensorFlow.js could not be loaded. ${problems.join("; ")}`, {
+    hint: "Install it beside Pare: npm install @tensorflow/tfjs-core @tensorflow/tfjs-backend-cpu @tensorflow/tfjs-backend-wasm, or @tensorflow/tfjs-node, which is native and faster.",
+  });
+}
+
+/** Makes a first tensor, at which the JavaScript backend advertises another package, without that. */
+function quietly(tf: Tf, backend: string): void {
+  const before = tf.env().getBool("PROD");
+  tf.env().set("PROD", true);
+  use(tf, backend);
+  tf.scalar(0).dispose();
+  tf.env().set("PROD", before);
+}
+
+/** A module that is CommonJS comes as a default export. */
+export const namespaceOf = (module: object): Tf => {
+  const { default: inner } = module as { default?: object };
+  return ("tensor" in module ? module : (inner ?? module)) as Tf;
+};
+
+const chosen = (tf: Tf): string | undefined => tf.engine().backendName || undefined;
+
+/** Makes a backend that has started the one that computes. What `setBackend` does then is done when it returns. */
+const use = (tf: Tf, backend: string) => {
+  if (chosen(tf) !== backend) void tf.setBackend(backend);
+};
+
+/**
+ * Computes on the engine's backend, on its spare one where there is no such operation, and leaves the one that others had
+ * chosen as it was. `f` is not asynchronous; of the tensors it makes only those that it gives stay.
+ */
+export function compute<T extends TensorFlow.TensorContainer>({ tf, backend, spare }: Engine, f: () => T): T {
+  const before = chosen(tf) ?? backend;
+  try {
+    use(tf, backend);
+    try {
+      return tf.tidy(f);
+    } catch (error) {
+      if (!spare || !/^Kernel '\w+' not registered for backend/.test((error as Error).message)) throw error;
+      use(tf, spare);
+      return tf.tidy(f);
+    }
+  } finally {
+    use(tf, before);
+  }
+}
