@@ -28,6 +28,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "tfjs-node-tests",
+    {
+      about: "ONNX node tests in TensorFlow.js, against their recorded outputs",
+      load: async () => (await import("./cases/tfjs-node-tests.ts")).tfjsNodeTestsBenchmark,
+    },
+  ],
+  [
     "infer-shapes",
     {
       about: "shapes inferred in node tests and real models, against runs and onnx.shape_inference",

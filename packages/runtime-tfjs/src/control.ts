@@ -1,6 +1,5 @@
 /** Graphs inside nodes: they run with the values around them. (ONNX 1.22, If, Loop, Scan.) */
 import { attribute, type Graph, intAttribute, intsAttribute, type Node, tensor } from "@pare/core";
-import { numbersOf } from "@pare/ops/numeric";
 import { compute, type Engine } from "./engine.ts";
 import { type Held, held, made, onDevice, release, retain } from "./held.ts";
 import { part } from "./rules/axes.ts";

@@ -14,6 +14,10 @@ export interface Engine {
   readonly version: string;
   /** Largest integer that the backend carries exactly. */
   readonly largest: number;
+  /** Most axes that all of the backend's kernels take. */
+  readonly mostAxes: number;
+  /** Loads the gradients of operations, which `@tensorflow/tfjs-core` does not bring. */
+  readonly loadGradients: () => Promise<unknown>;
 }
 
 /** A way to get TensorFlow.js. Rejects where it is not installed or does not load here. */
@@ -24,20 +28,28 @@ export interface Candidate {
   load(): Promise<object>;
 }
 
+/** Where TensorFlow.js comes from. */
+export interface Source {
+  readonly candidates: () => readonly Candidate[];
+  /** Loads the backend `cpu`, which has operations that others lack. */
+  readonly loadSpare: () => Promise<unknown>;
+  readonly loadGradients: () => Promise<unknown>;
+}
+
 /**
  * The first of the candidates that loads and computes in float32.
  * @throws PareError `tfjs/no-engine` with what became of each
  */
-export async function openEngine(candidates: readonly Candidate[], spare: () => Promise<unknown>): Promise<Engine> {
+export async function openEngine({ candidates, loadSpare, loadGradients }: Source): Promise<Engine> {
   const problems: string[] = [];
-  for (const { name, backend, load } of candidates)
+  for (const { name, backend, load } of candidates())
     try {
       const tf = namespaceOf(await load());
       const before = chosen(tf);
       if (!(await tf.setBackend(backend))) throw new Error(`its backend ${backend} does not start`);
       await tf.ready();
       if (tf.backend().floatPrecision() !== 32) throw new Error(`its backend ${backend} computes in 16 bits`);
-      if (backend !== "cpu") await spare().catch(() => {});
+      if (backend !== "cpu") await loadSpare().catch(() => {});
       const others = backend !== "cpu" && tf.findBackend("cpu") ? "cpu" : undefined;
       for (const name of [others, backend]) if (name) quietly(tf, name);
       if (before) await tf.setBackend(before);
@@ -46,8 +58,11 @@ export async function openEngine(candidates: readonly Candidate[], spare: () => 
         backend,
         spare: others,
         version: tf.version_core,
+        loadGradients,
         // WebGL keeps integers in textures of float32.
         largest: backend === "webgl" ? 2 ** 24 : 2 ** 31 - 1,
+        // XNNPACK, in WebAssembly, writes to the console and gives other numbers where there are more.
+        mostAxes: backend === "cpu" || backend === "tensorflow" ? Number.POSITIVE_INFINITY : 6,
       };
     } catch (error) {
       problems.push(`${name}: ${(error as Error).message?.split("\n")[0] ?? error}`);
@@ -82,11 +97,15 @@ const use = (tf: Tf, backend: string) => {
 /**
  * Computes on the engine's backend, on its spare one where there is no such operation, and leaves the one that others had
  * chosen as it was. `f` is not asynchronous; of the tensors it makes only those that it gives stay.
+ * @param axes the most axes of a tensor that it reads
  */
-export function compute<T extends TensorFlow.TensorContainer>({ tf, backend, spare }: Engine, f: () => T): T {
+export function compute<T extends TensorFlow.TensorContainer>(engine: Engine, f: () => T, axes = 0): T {
+  const { tf, backend, spare, mostAxes } = engine;
   const before = chosen(tf) ?? backend;
+  if (axes > mostAxes && !spare)
+    throw fail("tfjs/refused", `the backend ${backend} takes tensors of up to ${mostAxes} axes, and this has ${axes}`);
   try {
-    use(tf, backend);
+    use(tf, axes > mostAxes ? spare! : backend);
     try {
       return tf.tidy(f);
     } catch (error) {

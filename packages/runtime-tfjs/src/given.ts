@@ -3,6 +3,9 @@ import { namespaceOf } from "./engine.ts";
 import type { TfjsOptions, TfjsRuntime } from "./options.ts";
 import { runtimeOn } from "./runtime.ts";
 
+/** A module that is given has what it has. */
+export const nothing = { loadSpare: async () => {}, loadGradients: async () => {} };
+
 const known = new Set(["backend", "module"]);
 
 /** @throws PareError `tfjs/options` for an option that nobody knows */
@@ -29,5 +32,5 @@ export function givenModule(module: object, backend: string | undefined): TfjsRu
     const chosen = backend === undefined ? there : [backend];
     return chosen.map((b) => ({ name: `${name}, ${b}`, backend: b, load: async () => module }));
   };
-  return runtimeOn(candidates, async () => {});
+  return runtimeOn({ candidates, ...nothing });
 }

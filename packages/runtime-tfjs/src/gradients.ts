@@ -1,5 +1,5 @@
 /** Gradients of a model by TensorFlow.js's own rules. */
-import { isFloat, type Model, type ResidentTensor, type Values } from "@pare/core";
+import { isFloat, isPareError, type Model, type ResidentTensor, type Values } from "@pare/core";
 import { at, fail } from "./codes.ts";
 import type { Tensor } from "./engine.ts";
 import { compute } from "./engine.ts";
@@ -47,6 +47,10 @@ export function gradientsOf(
     for (const t of list) t.dispose();
     return results;
   } catch (error) {
-    throw fail("tfjs/failed", `TensorFlow.js gives no gradient: ${(error as Error).message}`, { cause: error });
+    if (isPareError(error)) throw error;
+    throw fail("tfjs/failed", `TensorFlow.js gives no gradient: ${(error as Error).message}`, {
+      cause: error,
+      hint: "Gradients come with @tensorflow/tfjs; @tensorflow/tfjs-core alone has none.",
+    });
   }
 }

@@ -49,10 +49,10 @@ export function tfjs(options: TfjsOptions = {}): TfjsRuntime {
   const { backend, module } = refuseUnknown(options);
   if (module) return givenModule(module, backend);
   const chosen = backend === undefined ? candidates : candidates.filter((c) => c.backend === backend);
-  if (chosen.length > 0)
-    return runtimeOn(
-      () => chosen,
-      () => load("@tensorflow/tfjs-backend-cpu"),
-    );
-  throw unknownBackend(backend!);
+  if (chosen.length === 0) throw unknownBackend(backend!);
+  return runtimeOn({
+    candidates: () => chosen,
+    loadSpare: () => load("@tensorflow/tfjs-backend-cpu"),
+    loadGradients: () => load("@tensorflow/tfjs"),
+  });
 }

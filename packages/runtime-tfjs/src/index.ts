@@ -1,6 +1,6 @@
 /** The build for browsers: `@tensorflow/tfjs` with WebGPU or WebGL, or JavaScript. */
 import type { Candidate } from "./engine.ts";
-import { givenModule, refuseUnknown } from "./given.ts";
+import { givenModule, nothing, refuseUnknown } from "./given.ts";
 import type { TfjsOptions, TfjsRuntime } from "./options.ts";
 import { runtimeOn } from "./runtime.ts";
 
@@ -17,8 +17,5 @@ export function tfjs(options: TfjsOptions = {}): TfjsRuntime {
   const candidates = names.map(
     (name): Candidate => ({ name: `@tensorflow/tfjs, ${name}`, backend: name, load: () => import("@tensorflow/tfjs") }),
   );
-  return runtimeOn(
-    () => candidates,
-    async () => {},
-  );
+  return runtimeOn({ candidates: () => candidates, ...nothing });
 }

@@ -232,6 +232,8 @@ function* byRule(
     if (!v || rule.reads.includes(i)) return undefined;
     return sizeOnly ? ({ shape: v.shape, size: elementCount(v.shape) } as unknown as Tensor) : onDevice(engine, v);
   });
+  // TensorFlow.js differentiates what is chosen by, and has no gradients of comparisons.
+  const apart = (x: Tensor) => (run.watched ? tf.tensor(x.dataSync(), x.shape, x.dtype as "bool") : x);
   const call: Call = {
     tf,
     node: n,
@@ -239,6 +241,7 @@ function* byRule(
     outputs,
     tensors,
     read,
+    apart,
     kept(input, what, make) {
       const kept = run.watched ? undefined : inputs[input]?.made;
       if (!kept) return make(tensors[input]!);
@@ -250,18 +253,24 @@ function* byRule(
       return t;
     },
   };
+  const axes = Math.max(0, ...inputs.map((v) => v?.shape.length ?? 0));
   let here: (ResidentTensor | undefined)[] = [];
-  const list = compute(engine, () => {
-    const given = rule.compute(call);
-    const all: readonly (Result | undefined)[] = Array.isArray(given) ? given : [given as Result];
-    here = all.map((r) => (isHost(r) ? r : undefined));
-    return all.map((r, i) => {
-      if (!r || isHost(r)) return null;
-      const dtype = outputs[i];
-      const stored = dtype === "float16" || dtype === "bfloat16" ? rounded(tf, r, dtype) : r;
-      return tensors.includes(stored) ? stored.clone() : stored;
-    }) as Tensor[];
-  });
+  const list = compute(
+    engine,
+    () => {
+      const given = rule.compute(call);
+      const all: readonly (Result | undefined)[] = Array.isArray(given) ? given : [given as Result];
+      here = all.map((r) => (isHost(r) ? r : undefined));
+      return all.map((r, i) => {
+        if (!r || isHost(r)) return null;
+        const dtype = outputs[i];
+        const stored = dtype === "float16" || dtype === "bfloat16" ? rounded(tf, r, dtype) : r;
+        const own = tensors.includes(stored) ? stored.clone() : stored;
+        return own.dtype === "float32" ? own : apart(own);
+      }) as Tensor[];
+    },
+    axes,
+  );
   return list.map((t, i) => {
     if (here[i]) return retain(held(here[i]));
     if (!t) return undefined;

@@ -1,12 +1,12 @@
-import { type Candidate, type Engine, openEngine } from "./engine.ts";
+import { type Engine, openEngine, type Source } from "./engine.ts";
 import type { TfjsRuntime } from "./options.ts";
 import { openSession } from "./session.ts";
 
 /** The runtime on the first candidate that loads, which is looked for when it is needed. */
-export function runtimeOn(candidates: () => readonly Candidate[], spare: () => Promise<unknown>): TfjsRuntime {
+export function runtimeOn(source: Source): TfjsRuntime {
   let opening: Promise<Engine> | undefined;
   const engine = () =>
-    (opening ??= openEngine(candidates(), spare).catch((error) => {
+    (opening ??= openEngine(source).catch((error) => {
       opening = undefined;
       throw error;
     }));

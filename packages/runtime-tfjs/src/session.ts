@@ -153,6 +153,7 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
       return turn(async (stop) => {
         stop.throwIfAborted();
         const variant = await variantFor(feeds, stop);
+        await engine.loadGradients().catch(() => {});
         return gradientsOf(variant.model, runOf(variant.types, true), values(feeds), o);
       }, patience(o));
     },

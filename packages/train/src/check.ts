@@ -45,6 +45,8 @@ export interface GradientCheck {
   readonly model: Model;
   readonly loss: string;
   readonly gradients: ReadonlyMap<string, string>;
+  /** What the elements of each output count in the loss, where that is a weighted sum of them. */
+  readonly factors: Values;
 }
 
 /**
@@ -62,9 +64,11 @@ export async function checkGradients(
   const model = withShapes(await modelIn("float64", source, signal), values);
   const main = viewOf(model).main;
   const by = options.by ?? model.graph.inputs.map((v) => v.name).filter((name) => isReal(values[name]));
-  const { model: whole, loss } = options.loss
-    ? { model, loss: options.loss }
-    : await withWeightedSum(model, values, signal);
+  const {
+    model: whole,
+    loss,
+    factors,
+  } = options.loss ? { model, loss: options.loss, factors: {} } : await withWeightedSum(model, values, signal);
   const { model: graded, gradients } = differentiate(whole, { ...options, loss, by });
   const stop = signal ? { signal } : {};
   const given = (await evaluate(graded, values, { outputs: [...gradients.values()], ...stop })) as Values;
@@ -99,7 +103,7 @@ export async function checkGradients(
       }, 0),
     );
   }
-  return { errors, worst: Math.max(0, ...errors.values()), model: graded, loss, gradients };
+  return { errors, worst: Math.max(0, ...errors.values()), model: graded, loss, gradients, factors };
 }
 
 const isReal = (t: Tensor | undefined): boolean => t !== undefined && isFloat(t.dtype);
@@ -135,13 +139,15 @@ async function withWeightedSum(model: Model, values: Values, signal?: AbortSigna
   const real = names.filter((name) => isReal(results[name]) && results[name]!.byteLength > 0);
   if (real.length === 0) throw failure("train/value", "no output is of a floating-point type");
   let loss = "";
+  const factors: Record<string, ResidentTensor> = {};
   const whole = edit(model, (e) => {
     const nodes: Node[] = [];
     const sums = real.map((name, k) => {
       const { shape } = results[name]!;
       const count = shape.reduce((n, d) => n * d, 1);
-      const factors = Float64Array.from({ length: count }, (_, i) => Math.sin(1 + 1.7 * i + k) + 0.3);
-      const weights = e.addWeight(e.view.main, e.fresh("loss_weights"), tensor("float64", shape, factors));
+      const numbers = Float64Array.from({ length: count }, (_, i) => Math.sin(1 + 1.7 * i + k) + 0.3);
+      factors[name] = tensor("float64", shape, numbers);
+      const weights = e.addWeight(e.view.main, e.fresh("loss_weights"), factors[name]);
       const [weighed, sum] = [e.fresh("weighed"), e.fresh("weighed_sum")];
       nodes.push(node("Mul", [name, weights], [weighed]));
       nodes.push(node("ReduceSum", [weighed], [sum], { keepdims: attr.int(0) }));
@@ -151,7 +157,7 @@ async function withWeightedSum(model: Model, values: Values, signal?: AbortSigna
     nodes.push(node("Sum", sums, [loss]));
     e.insert(e.view.main, nodes);
   });
-  return { model: whole, loss };
+  return { model: whole, loss, factors };
 }
 
 /** Real values in another floating-point type. */

@@ -1,6 +1,6 @@
 import { attribute, failure, type Node } from "@pare/core";
-import { eachIndex, type Nd, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
-import { type Call, type EvaluateRule, type EvaluateRules, float, input, int, intList, ints, text } from "./rule.ts";
+import { eachIndex, newData, numbersOf, stridesOf, wholeAxis } from "./array.ts";
+import { type EvaluateRule, type EvaluateRules, float, input, int, intList, ints, text } from "./rule.ts";
 
 /**
  * Where a place of the result lies on the source's axis, by the definitions of `coordinate_transformation_mode`. The

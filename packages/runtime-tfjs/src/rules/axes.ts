@@ -67,6 +67,8 @@ export function alongLast(tf: Tf, x: Tensor, axis: number, f: (x: Tensor) => Ten
 export const broadcast = (tf: Tf, ...shapes: readonly (readonly number[])[]): number[] =>
   shapes.reduce<number[]>((a, b) => tf.broadcast_util.assertAndGetBroadcastShape(a, [...b]), []);
 
-/** A tensor in the shape that it is broadcast to. */
-export const spreadTo = (tf: Tf, x: Tensor, shape: readonly number[]): Tensor =>
-  String(x.shape) === String(shape) ? x : tf.broadcastTo(x, [...shape]);
+/** A tensor in the shape that it is broadcast to. The gradient of `broadcastTo` has four axes at most. */
+export function spreadTo(tf: Tf, x: Tensor, shape: readonly number[]): Tensor {
+  if (String(x.shape) === String(shape)) return x;
+  return shape.length > 4 && x.dtype === "float32" ? tf.mul(x, tf.ones([...shape])) : tf.broadcastTo(x, [...shape]);
+}

@@ -22,6 +22,8 @@ export interface Call {
   readonly tensors: readonly (Tensor | undefined)[];
   /** Inputs that the rule reads, by position. */
   readonly read: ReadonlyMap<number, ResidentTensor>;
+  /** A tensor as one that no gradient goes through: what a rule chooses by. */
+  apart(x: Tensor): Tensor;
   /** What a rule makes of an input and wants again where that is a weight. */
   kept(input: number, what: string, make: (x: Tensor) => Tensor): Tensor;
 }

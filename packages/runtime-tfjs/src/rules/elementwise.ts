@@ -52,7 +52,7 @@ function remainder(c: Call): Tensor {
   const [x, y] = [input(c, 0), input(c, 1)];
   if (int(c, "fmod", 0) !== 1) return tf.mod(x, y);
   const size = tf.mod(tf.abs(x), tf.abs(y));
-  return tf.where(tf.less(spreadTo(tf, x, size.shape), 0), tf.neg(size), size);
+  return tf.where(c.apart(tf.less(spreadTo(tf, x, size.shape), 0)), tf.neg(size), size);
 }
 
 function infinite(c: Call): Tensor {
@@ -123,8 +123,8 @@ export const elementwise: Rules = {
   Shrink: unary((x, c) => {
     const { tf } = c;
     const [bias, lambd] = [float(c, "bias", 0), float(c, "lambd", 0.5)];
-    const rest = tf.where(tf.greater(x, lambd), tf.sub(x, bias), tf.zerosLike(x));
-    return tf.where(tf.less(x, -lambd), tf.add(x, bias), rest);
+    const rest = tf.where(c.apart(tf.greater(x, lambd)), tf.sub(x, bias), tf.zerosLike(x));
+    return tf.where(c.apart(tf.less(x, -lambd)), tf.add(x, bias), rest);
   }),
   Sigmoid: unary((x, { tf }) => tf.sigmoid(x)),
   Sign: unary((x, { tf }) => tf.sign(x)),
@@ -137,7 +137,7 @@ export const elementwise: Rules = {
   Sum: floats(sum),
   Tan: unary((x, { tf }) => tf.tan(x)),
   Tanh: unary((x, { tf }) => tf.tanh(x)),
-  ThresholdedRelu: unary((x, c) => c.tf.where(c.tf.greater(x, float(c, "alpha", 1)), x, c.tf.zerosLike(x))),
+  ThresholdedRelu: unary((x, c) => c.tf.where(c.apart(c.tf.greater(x, float(c, "alpha", 1))), x, c.tf.zerosLike(x))),
   Where: all(choose),
   Xor: compare((tf, x, y) => tf.logicalXor(x, y)),
 };

@@ -75,7 +75,7 @@ function lpNormalization(c: Call): Tensor {
   const x = input(c, 0);
   const axis = wholeAxis(int(c, "axis", -1), x.rank);
   const norm = int(c, "p", 2) === 1 ? tf.sum(tf.abs(x), axis, true) : tf.sqrt(tf.sum(tf.square(x), axis, true));
-  const zero = tf.equal(norm, 0);
+  const zero = c.apart(tf.equal(norm, 0));
   // Zeros stay zeros.
   return tf.div(x, tf.where(zero, tf.onesLike(norm), norm));
 }

@@ -35,10 +35,10 @@ function resize(c: Call): Tensor {
     const outside = tf.tensor(
       taps.map((t) => (t.outside ? 1 : 0)),
       shape,
-      "bool",
+      "int32",
     );
     const fill = tf.fill(y.shape, float(c, "extrapolation_value", 0));
-    y = tf.where(tf.broadcastTo(tf.cast(outside, "int32"), y.shape).cast("bool"), fill, y);
+    y = tf.where(tf.notEqual(tf.broadcastTo(outside, y.shape), 0), fill, y);
   });
   return y;
 }
