@@ -1,7 +1,7 @@
 /** Graphs inside nodes: they run with the values around them. (ONNX 1.22, If, Loop, Scan.) */
 import { attribute, type Graph, intAttribute, intsAttribute, type Node, tensor } from "@pare/core";
 import { compute, type Engine } from "./engine.ts";
-import { type Held, held, made, onDevice, release, retain } from "./held.ts";
+import { type Held, made, madeHere, onDevice, release, retain } from "./held.ts";
 import { part } from "./rules/axes.ts";
 import { moved, refuse, wholeAxis } from "./rules/call.ts";
 import type { Steps } from "./steps.ts";
@@ -31,9 +31,9 @@ export function* loop(n: Node, inputs: readonly (Held | undefined)[], inner: Inn
   let carried = (first as Held[]).map(retain);
   const scans: Held[][] = Array.from({ length: body.outputs.length - 1 - carried.length }, () => []);
   for (let i = 0; i < limit && go; i++) {
-    const turn = [held(tensor("int64", [], [i])), held(tensor("bool", [], [1]))];
+    const turn = [tensor("int64", [], [i]), tensor("bool", [], [1])].map((t) => madeHere(inner.alive, t));
     const [next, ...rest] = yield* inner.run(body, [...turn, ...carried]);
-    carried.forEach(release);
+    for (const v of [...turn, ...carried]) release(v);
     go = Boolean((yield* inner.numbers(next!))[0]);
     release(next!);
     const states = carried.length;
@@ -92,7 +92,7 @@ function collected({ engine, alive }: Inner, parts: readonly Held[], axis: numbe
   const each = first?.shape ?? declared.map((d) => (typeof d === "number" ? d : 0));
   const at = wholeAxis(axis, each.length + 1);
   const shape = [...each.slice(0, at), parts.length, ...each.slice(at)];
-  if (!first) return retain(held(tensor(dtype, shape, [])));
+  if (!first) return madeHere(alive, tensor(dtype, shape, []));
   const tensors = parts.map((p) => onDevice(engine, p));
   const { tf } = engine;
   const device = compute(engine, () =>

@@ -33,7 +33,7 @@ export function gradientsOf(
   const sum = (...xs: Tensor[]): Tensor => {
     const moved = new Map(feeds);
     xs.forEach((x, i) => {
-      moved.set(names[i]!, { dtype: "float32", shape: x.shape, device: x, holders: 1 });
+      moved.set(names[i]!, { dtype: "float32", shape: x.shape, device: x, holders: 0, alive: undefined });
     });
     const steps = interpret(graph, run, moved, new Set(), new Set(factors.map(([name]) => name)));
     const { held } = finishNow(steps);

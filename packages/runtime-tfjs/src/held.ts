@@ -11,20 +11,33 @@ import { bigIntsOf, isInteger, numbersOf, tensorOf } from "@pare/ops/numeric";
 import { fail } from "./codes.ts";
 import type { Engine, Tensor, Tf } from "./engine.ts";
 
-/** A value, on one side or on both. It is freed when nothing holds it any more. */
+/** A value, on one side or on both. What a run has made is freed when nothing in it holds it any more. */
 export interface Held {
   readonly dtype: DType;
   readonly shape: readonly number[];
   host?: ResidentTensor | undefined;
   device?: Tensor | undefined;
   /** Tensors that rules made of a weight and want again. */
-  readonly made?: Map<string, Tensor>;
+  readonly made?: Map<string, Tensor> | undefined;
   holders: number;
-  /** What a run has made and not freed yet, where this is among it. */
-  alive?: Set<Held> | undefined;
+  /** What the run that has made it has made and not freed yet; undefined where it is the session's. */
+  alive: Set<Held> | undefined;
 }
 
-export const held = (t: ResidentTensor): Held => ({ dtype: t.dtype, shape: t.shape, host: t, holders: 0 });
+export const held = (t: ResidentTensor): Held => ({
+  dtype: t.dtype,
+  shape: t.shape,
+  host: t,
+  holders: 0,
+  alive: undefined,
+});
+
+/** A result of a run on this side, held once. */
+export function madeHere(alive: Set<Held>, t: ResidentTensor): Held {
+  const v: Held = { ...held(t), holders: 1, alive };
+  alive.add(v);
+  return v;
+}
 
 /** A result of a run, held once. */
 export function made(alive: Set<Held>, dtype: DType, device: Tensor): Held {
@@ -33,8 +46,8 @@ export function made(alive: Set<Held>, dtype: DType, device: Tensor): Held {
   return v;
 }
 
-/** A weight, which stays for the whole session. */
-export const heldWeight = (t: ResidentTensor): Held => ({ ...held(t), holders: 1, made: new Map() });
+/** A weight, of which rules may keep what they make. */
+export const heldWeight = (t: ResidentTensor): Held => ({ ...held(t), made: new Map() });
 
 export function retain(v: Held): Held {
   v.holders++;
@@ -42,8 +55,15 @@ export function retain(v: Held): Held {
 }
 
 export function release(v: Held): void {
-  if (--v.holders > 0) return;
-  free(v);
+  if (v.alive && --v.holders === 0) free(v);
+}
+
+/** A value of a run that becomes the session's. */
+export function kept(v: Held): Held {
+  if (!v.alive) return { ...v, device: v.device?.clone(), made: undefined };
+  v.alive.delete(v);
+  v.alive = undefined;
+  return v;
 }
 
 /** Frees what is on the engine's side. */
@@ -88,9 +108,8 @@ export function onDevice(engine: Engine, v: Held): Tensor {
     throw fail("tfjs/dtype", `TensorFlow.js has no tensors that hold these values of ${t.dtype}`, {
       hint: carrierOf(t.dtype) ? `It carries integers up to ${engine.largest}.` : "Use float32.",
     });
-  const made = engine.tf.tidy(() => toTensor(engine.tf, t));
-  v.device = made;
-  return made;
+  v.device = engine.tf.keep(toTensor(engine.tf, t));
+  return v.device;
 }
 
 export function toTensor(tf: Tf, t: ResidentTensor): Tensor {

@@ -20,7 +20,19 @@ import { isInteger, numbersOf } from "@pare/ops/numeric";
 import { outputDTypes } from "@pare/ops/schema";
 import { branch, type Inner, loop, scan } from "./control.ts";
 import { compute, type Engine, type Tensor } from "./engine.ts";
-import { carrierOf, fits, fromData, type Held, held, made, onDevice, release, retain, rounded } from "./held.ts";
+import {
+  carrierOf,
+  fits,
+  fromData,
+  type Held,
+  kept,
+  made,
+  madeHere,
+  onDevice,
+  release,
+  retain,
+  rounded,
+} from "./held.ts";
 import type { Call, Result, Rule } from "./rules/call.ts";
 import { rules } from "./rules/table.ts";
 import type { Steps } from "./steps.ts";
@@ -57,7 +69,7 @@ const growing = new Set(["ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad"
 /**
  * Runs the main graph on `feeds`, which stay the caller's.
  * @param wanted values to read, by name
- * @param carried values that are given back held once, on whichever side they are
+ * @param carried values that are given back as the session's, on whichever side they are
  */
 export function* interpret(
   g: Graph,
@@ -76,10 +88,9 @@ export function* interpret(
     const v = frame.scope.get(name);
     if (!read.has(name) && v) read.set(name, yield* contents(v));
   }
-  const kept = new Map([...carried].map((name) => [name, retain(frame.scope.get(name)!)]));
-  for (const v of kept.values()) v.alive?.delete(v);
+  const results = new Map([...carried].map((name) => [name, kept(frame.scope.get(name)!)]));
   if (!run.watched) for (const v of frame.scope.values()) release(v);
-  return { read, held: kept };
+  return { read, held: results };
 }
 
 /** The elements of a value on this side. */
@@ -243,13 +254,13 @@ function* byRule(
     read,
     apart,
     kept(input, what, make) {
-      const kept = run.watched ? undefined : inputs[input]?.made;
-      if (!kept) return make(tensors[input]!);
+      const ready = run.watched ? undefined : inputs[input]?.made;
+      if (!ready) return make(tensors[input]!);
       const key = `${n.op} ${what}`;
-      const known = kept.get(key);
+      const known = ready.get(key);
       if (known) return known;
       const t = tf.keep(make(tensors[input]!));
-      kept.set(key, t);
+      ready.set(key, t);
       return t;
     },
   };
@@ -272,7 +283,7 @@ function* byRule(
     axes,
   );
   return list.map((t, i) => {
-    if (here[i]) return retain(held(here[i]));
+    if (here[i]) return madeHere(run.alive, here[i]);
     if (!t) return undefined;
     return made(run.alive, outputs[i] ?? (t.dtype as DType), t);
   });
@@ -290,5 +301,5 @@ function* byEvaluator(n: Node, inputs: readonly (Held | undefined)[], run: Run):
   if (!results)
     throw failure("tfjs/dtype", `${operatorOf(n)} of ${given.map((t) => t?.dtype).join(", ")} cannot be computed`);
   run.onEvaluated(n.op);
-  return results.map((t) => retain(held(t)));
+  return results.map((t) => madeHere(run.alive, t));
 }

@@ -15,7 +15,7 @@ import { turns } from "@pare/io/turns";
 import { at, fail } from "./codes.ts";
 import type { Engine } from "./engine.ts";
 import { gradientsOf } from "./gradients.ts";
-import { fits, free, type Held, held, heldWeight, onDevice, release, retain } from "./held.ts";
+import { fits, free, type Held, held, heldWeight, onDevice } from "./held.ts";
 import { interpret, type Run } from "./interpret.ts";
 import type { TfjsSession } from "./options.ts";
 import { check, dtypesOf, specialised } from "./program.ts";
@@ -49,8 +49,7 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
   }
   const weights = await weightsOf(model, engine, signal);
   const state = new Map<string, Held>();
-  for (const [name, t] of Object.entries(options.initialState ?? {}))
-    state.set(name, retain(held(await resident(t, signal))));
+  for (const [name, t] of Object.entries(options.initialState ?? {})) state.set(name, held(await resident(t, signal)));
 
   const evaluated = new Set<string>();
   const functions = new Map(model.functions.map((f) => [operatorOf({ domain: f.domain, op: f.name }), f]));
@@ -75,7 +74,7 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
 
   const values = (feeds: Feeds): Map<string, Held> => {
     const all = new Map(state);
-    for (const [name, t] of feeds) all.set(name, retain(held(t)));
+    for (const [name, t] of feeds) all.set(name, held(t));
     for (const v of all.values()) if (!v.device && fits(v.host!, engine)) onDevice(engine, v);
     return all;
   };
@@ -101,12 +100,12 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
         const input = carry.get(output)!;
         const before = state.get(input);
         state.set(input, v);
-        if (before) release(before);
+        if (before) free(before);
       }
       return Object.fromEntries(wanted.map((name) => [name, results.read.get(name)!]));
     } finally {
       for (const v of run.alive) free(v);
-      for (const name of feeds.keys()) release(given.get(name)!);
+      for (const name of feeds.keys()) free(given.get(name)!);
     }
   };
 
@@ -154,12 +153,19 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
         stop.throwIfAborted();
         const variant = await variantFor(feeds, stop);
         await engine.loadGradients().catch(() => {});
-        return gradientsOf(variant.model, runOf(variant.types, true), values(feeds), o);
+        const run = runOf(variant.types, true);
+        const given = values(feeds);
+        try {
+          return gradientsOf(variant.model, run, given, o);
+        } finally {
+          for (const v of run.alive) free(v);
+          for (const name of feeds.keys()) free(given.get(name)!);
+        }
       }, patience(o));
     },
     close() {
       closing ??= turn(async () => {
-        for (const v of [...weights.values(), ...state.values()]) release(v);
+        for (const v of [...weights.values(), ...state.values()]) free(v);
         weights.clear();
         state.clear();
       }, patience({}));

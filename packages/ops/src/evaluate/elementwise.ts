@@ -59,6 +59,12 @@ const variadic =
 
 const isFloat = (dtype: DType) => dtype.includes("float");
 
+const multiply: EvaluateRule = (call) => {
+  const [a, b] = [input(call, 0), input(call, 1)];
+  // A product of 32-bit integers has more bits than a float64: its low ones count.
+  return [zip(a, b, isFloat(a.dtype) ? (x, y) => x * y : Math.imul, (x, y) => x * y)];
+};
+
 const divide: EvaluateRule = (call) => {
   const [a, b] = [input(call, 0), input(call, 1)];
   // Integers divide as in C, towards zero; by zero is undefined there and 0 here.
@@ -241,10 +247,7 @@ export const elementwise: EvaluateRules = {
     (x, y) => x - y,
     (x, y) => x - y,
   ),
-  Mul: binary(
-    (x, y) => x * y,
-    (x, y) => x * y,
-  ),
+  Mul: multiply,
   Div: divide,
   Pow: power,
   Mod: mod,
