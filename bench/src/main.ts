@@ -35,6 +35,13 @@ const benchmarks: ReadonlyMap<string, { readonly about: string; readonly load: (
     },
   ],
   [
+    "tfjs-models",
+    {
+      about: "real models in TensorFlow.js: difference from ONNX Runtime, and how long a run takes beside it",
+      load: async () => (await import("./cases/tfjs-models.ts")).tfjsModelsBenchmark,
+    },
+  ],
+  [
     "infer-shapes",
     {
       about: "shapes inferred in node tests and real models, against runs and onnx.shape_inference",

@@ -252,6 +252,7 @@ function* byRule(
     outputs,
     tensors,
     read,
+    watched: run.watched,
     apart,
     kept(input, what, make) {
       const ready = run.watched ? undefined : inputs[input]?.made;

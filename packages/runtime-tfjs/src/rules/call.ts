@@ -22,6 +22,8 @@ export interface Call {
   readonly tensors: readonly (Tensor | undefined)[];
   /** Inputs that the rule reads, by position. */
   readonly read: ReadonlyMap<number, ResidentTensor>;
+  /** Whether TensorFlow.js takes gradients: not all of its operations have them in all forms. */
+  readonly watched: boolean;
   /** A tensor as one that no gradient goes through: what a rule chooses by. */
   apart(x: Tensor): Tensor;
   /** What a rule makes of an input and wants again where that is a weight. */

@@ -11,15 +11,23 @@ export interface Stride {
   readonly pads: readonly number[];
 }
 
-/** Channels last, where TensorFlow.js wants them; and back. */
-export const toLast = (tf: Tf, x: Tensor): Tensor => tf.transpose(x, [0, ...x.shape.slice(2).map((_, i) => i + 2), 1]);
-export const toFirst = (tf: Tf, x: Tensor): Tensor =>
-  tf.transpose(x, [0, x.rank - 1, ...x.shape.slice(2).map((_, i) => i + 1)]);
+/** Channels last, where TensorFlow.js wants them; and back. Of three axes a transposition is twice as fast as of four. */
+export function toLast(tf: Tf, x: Tensor): Tensor {
+  const [n, channels, ...spatial] = x.shape as [number, number, ...number[]];
+  const flat = tf.reshape(x, [n, channels, elementCount(spatial)]);
+  return tf.reshape(tf.transpose(flat, [0, 2, 1]), [n, ...spatial, channels]);
+}
+export function toFirst(tf: Tf, x: Tensor): Tensor {
+  const [n, ...spatial] = x.shape.slice(0, -1) as [number, ...number[]];
+  const channels = x.shape.at(-1)!;
+  const flat = tf.reshape(x, [n, elementCount(spatial), channels]);
+  return tf.reshape(tf.transpose(flat, [0, 2, 1]), [n, channels, ...spatial]);
+}
 
 /** Images of one dimension as rows of two. */
 export const asPlane = (tf: Tf, x: Tensor): Tensor => (x.rank === 3 ? tf.expandDims(x, 2) : x);
 
-/** Filters [out, in, ...] as [..., in, out], with zeros in them where the engine has no strides and dilations together. */
+/** Filters [out, in, ...] as [..., in, out], with zeros in them where the engine has no strides and dilations together, or no gradient. */
 function filters(tf: Tf, w: Tensor, holes: readonly number[]): Tensor {
   const wide = holes.reduce((x, step, i) => spread(tf, x, i + 2, step), w);
   return tf.transpose(wide, [...w.shape.slice(2).map((_, i) => i + 2), 1, 0]);
@@ -32,17 +40,17 @@ interface Filters {
 }
 
 /** x [N, C, ...] and filters [F, C / groups, ...] of one to three spatial axes. */
-function convolved(tf: Tf, x: Tensor, w: Filters, groups: number, s: Stride): Tensor {
+function convolved({ tf, watched }: Call, x: Tensor, w: Filters, groups: number, s: Stride): Tensor {
   const rank = x.rank - 2;
   const [out, depth] = w.shape as [number, number];
   if (x.shape[1] !== depth * groups || out % groups !== 0 || w.shape.length !== x.rank)
     refuse(`[${x.shape}] cannot be convolved with [${w.shape}] in ${groups} groups`);
-  const both = s.strides.some((v) => v > 1) && s.dilations.some((v) => v > 1);
+  const both = (watched || s.strides.some((v) => v > 1)) && s.dilations.some((v) => v > 1);
   const holes = both ? s.dilations : s.dilations.map(() => 1);
   const dilations = both ? holes.map(() => 1) : [...s.dilations];
   const isDepthwise = rank < 3 && groups > 1 && groups === x.shape[1];
-  // Pads of two axes the engine takes by itself where all of its backends do.
-  const outside = rank !== 2 || isDepthwise;
+  // Pads of two axes the engine takes by itself; the native one takes them where it is not depthwise.
+  const outside = rank !== 2 || (isDepthwise && tf.getBackend() === "tensorflow");
   const image = outside ? padded(tf, x, [0, 0, ...s.pads.slice(0, rank)], [0, 0, ...s.pads.slice(rank)]) : x;
   const pads = s.pads as readonly [number, number, number, number];
   const explicit: [number, number][] = [
@@ -51,7 +59,7 @@ function convolved(tf: Tf, x: Tensor, w: Filters, groups: number, s: Stride): Te
     [pads[1], pads[3]],
     [0, 0],
   ];
-  const pad = (outside ? "valid" : explicit) as "valid";
+  const pad = (outside || pads.every((p) => p === 0) ? "valid" : explicit) as "valid";
   const last = toLast(tf, asPlane(tf, image)) as never;
   const plane = <T>(list: readonly T[], one: T) => (rank === 1 ? [one, list[0]!] : [...list]) as [T, T];
   if (isDepthwise) {
@@ -63,7 +71,7 @@ function convolved(tf: Tf, x: Tensor, w: Filters, groups: number, s: Stride): Te
     });
     const [strides, rates] = [plane(s.strides, 1), plane(dilations, 1)];
     const result = uneven(tf, last, filter, strides, (y, k, step) =>
-      tf.depthwiseConv2d(y as never, k as never, step, "valid", "NHWC", rates),
+      tf.depthwiseConv2d(y as never, k as never, step, pad, "NHWC", rates),
     );
     return lowered(tf, toFirst(tf, result), rank);
   }
@@ -115,7 +123,7 @@ function conv(c: Call): Tensor {
   const { strides, dilations, begin, end } = windowOf(c, spatial, w.shape.slice(2));
   const pads = [...begin, ...end.map((e, i) => e - spatial[i]!)];
   const made: Filters = { shape: w.shape, make: (what, f) => c.kept(1, what, f) };
-  return biased(c.tf, convolved(c.tf, x, made, int(c, "group", 1), { strides, dilations, pads }), c.tensors[2]);
+  return biased(c.tf, convolved(c, x, made, int(c, "group", 1), { strides, dilations, pads }), c.tensors[2]);
 }
 
 /** The transposed convolution as one over the image with zeros between its elements, with the filters turned round. */
@@ -163,7 +171,7 @@ function convTranspose(c: Call): Tensor {
     make: (what, f) => c.kept(1, what, (v) => f(turnedRound(v))),
   };
   const ones = spatial.map(() => 1);
-  const y = convolved(tf, around, made, groups, { strides: ones, dilations, pads: new Array(2 * rank).fill(0) });
+  const y = convolved(c, around, made, groups, { strides: ones, dilations, pads: new Array(2 * rank).fill(0) });
   return biased(tf, y, c.tensors[2]);
 }
 

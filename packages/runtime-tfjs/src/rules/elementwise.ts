@@ -1,6 +1,6 @@
 import type { Tensor, Tf } from "../engine.ts";
 import { broadcast, spreadTo } from "./axes.ts";
-import { all, type Call, evaluated, float, floats, input, int, type Rule, type Rules } from "./call.ts";
+import { all, type Call, evaluated, float, floats, input, int, numbers, type Rule, type Rules } from "./call.ts";
 
 const unary = (f: (x: Tensor, c: Call) => Tensor): Rule => floats((c) => f(input(c, 0), c));
 const binary = (f: (tf: Tf, x: Tensor, y: Tensor) => Tensor): Rule =>
@@ -10,20 +10,23 @@ const compare = (f: (tf: Tf, x: Tensor, y: Tensor) => Tensor): Rule => all((c) =
 const asLike = (tf: Tf, y: Tensor, x: Tensor) => (y.dtype === x.dtype ? y : tf.cast(y, x.dtype));
 
 /** The gradients of these do not broadcast: what they take is brought to one shape first. */
-const chosen = (f: (tf: Tf, x: Tensor, y: Tensor) => Tensor) => (tf: Tf, x: Tensor, y: Tensor) => {
-  const shape = broadcast(tf, x.shape, y.shape);
-  return f(tf, spreadTo(tf, x, shape), spreadTo(tf, y, shape));
-};
+const chosen =
+  (f: (tf: Tf, x: Tensor, y: Tensor) => Tensor) =>
+  ({ tf, watched }: Call, x: Tensor, y: Tensor): Tensor => {
+    if (!watched) return f(tf, x, y);
+    const shape = broadcast(tf, x.shape, y.shape);
+    return f(tf, spreadTo(tf, x, shape), spreadTo(tf, y, shape));
+  };
 const larger = chosen((tf, x, y) => tf.maximum(x, y));
 const smaller = chosen((tf, x, y) => tf.minimum(x, y));
 
 const fold =
-  (f: (tf: Tf, x: Tensor, y: Tensor) => Tensor) =>
+  (f: (c: Call, x: Tensor, y: Tensor) => Tensor) =>
   (c: Call): Tensor =>
-    c.tensors.slice(1).reduce<Tensor>((a, b) => f(c.tf, a, b!), input(c, 0));
+    c.tensors.slice(1).reduce<Tensor>((a, b) => f(c, a, b!), input(c, 0));
 
 const negative = (tf: Tf, x: Tensor) => tf.minimum(x, tf.zerosLike(x));
-const sum = fold((tf, x, y) => tf.add(x, y));
+const sum = fold(({ tf }, x, y) => tf.add(x, y));
 
 /** `alpha * (e^x - 1)` where x is negative; where it is not, no power of it is taken, which would be infinite. */
 const exponential = (x: Tensor, { tf }: Call, alpha: number, scale = 1) =>
@@ -41,9 +44,14 @@ function choose(c: Call): Tensor {
 }
 
 function clip(c: Call): Tensor {
-  const [low, high] = [c.tensors[1], c.tensors[2]];
-  const raised = low ? larger(c.tf, input(c, 0), low) : input(c, 0);
-  return high ? smaller(c.tf, raised, high) : raised;
+  const { tf } = c;
+  const x = input(c, 0);
+  const [low, high] = [numbers(c, 1)?.[0] ?? Number.NEGATIVE_INFINITY, numbers(c, 2)?.[0] ?? Number.POSITIVE_INFINITY];
+  if (x.dtype === "float32" && low <= high) return tf.clipByValue(x, low, high);
+  // What is carried in 32 bits has no bounds beyond them.
+  const bound = (v: number) =>
+    tf.scalar(x.dtype === "float32" ? v : Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, v)), x.dtype);
+  return smaller(c, larger(c, x, bound(low)), bound(high));
 }
 
 /** By the exact remainder that JavaScript and C have, which TensorFlow's is for numbers that are not negative. */
@@ -82,7 +90,7 @@ export const elementwise: Rules = {
   BitwiseXor: evaluated,
   Ceil: unary((x, { tf }) => tf.ceil(x)),
   Celu: unary((x, c) => exponential(x, c, float(c, "alpha", 1), float(c, "alpha", 1))),
-  Clip: all(clip),
+  Clip: all(clip, 1, 2),
   Cos: unary((x, { tf }) => tf.cos(x)),
   Cosh: unary((x, { tf }) => tf.cosh(x)),
   Div: binary((tf, x, y) => tf.div(x, y)),
