@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 /** Everything that has to run in a browser. Runtimes pick their engine there; the command line does not go there. */
 const packages = [
   ...["core", "ops", "io", "onnx", "tflite", "optimize", "quantize", "prune", "nn", "report"],
-  ...["runtime-ort", "runtime-litert"],
+  ...["runtime-ort", "runtime-litert", "runtime-tfjs"],
 ];
 
 describe("bundles for browsers without a Node module", () => {
@@ -20,7 +20,7 @@ describe("bundles for browsers without a Node module", () => {
         format: "esm",
         platform: "browser",
         conditions: ["pare-source"],
-        external: ["onnxruntime-web", "onnxruntime-node", "@litertjs/core"],
+        external: ["onnxruntime-web", "onnxruntime-node", "@litertjs/core", "@tensorflow/tfjs"],
         logLevel: "silent",
         metafile: true,
       });

@@ -42,6 +42,7 @@ function closure(name: string, seen = new Set<string>()): Set<string> {
 const engines: Readonly<Record<string, readonly string[]>> = {
   "@pare/runtime-ort": ["onnxruntime-node"],
   "@pare/runtime-litert": ["@litertjs/core"],
+  "@pare/runtime-tfjs": ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
   pare: ["onnxruntime-node"],
 };
 

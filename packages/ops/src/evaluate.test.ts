@@ -327,6 +327,16 @@ describe("evaluate", () => {
   });
 });
 
+test("a product of 32-bit integers keeps its low bits, which float64 would round away", () => {
+  const most = 2 ** 31 - 1;
+  const product = (dtype: "int32" | "uint32", v: number) => {
+    const x = tensor(dtype, [1], [v]);
+    return [...numbersOf(evaluateNode(node("Mul", ["x", "x"], ["y"]), [x, x])![0]!)];
+  };
+  expect(product("int32", most)).toEqual([1]);
+  expect(product("uint32", 2 ** 32 - 1)).toEqual([1]);
+});
+
 describe("64-bit integers", () => {
   const i64 = (...values: bigint[]) => tensor("int64", [values.length], values);
   const u64 = (...values: bigint[]) => tensor("uint64", [values.length], values);

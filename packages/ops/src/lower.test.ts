@@ -2,18 +2,25 @@ import { viewOf } from "@pare/core";
 import { describe, expect, test } from "vitest";
 import { modelOfCase, operatorCases } from "./cases.ts";
 import { evaluate } from "./evaluate.ts";
+import { unfoldings } from "./gradient.ts";
 import { decomposable, decompose } from "./lower.ts";
 import { numbersOf } from "./numeric.ts";
 
 /** Operators that are said in others on the same inputs, or stay for a reason. */
 describe("decompose", () => {
   const tried = new Map<string, number>();
-  const cases = operatorCases.filter((c) => decomposable.has(c.node.op) && c.node.op !== "Bernoulli");
+  const cases = operatorCases.filter(
+    (c) => (decomposable.has(c.node.op) || unfoldings.has(c.node.op)) && c.node.op !== "Bernoulli",
+  );
 
   test.each(cases.map((c) => [c.name, c] as const))("%s", async (_, c) => {
     const { model, inputs } = modelOfCase(c);
     const reasons: string[] = [];
-    const plain = decompose(model, { wanted: () => true, onSkip: (_n, _v, reason) => reasons.push(reason) });
+    const plain = decompose(model, {
+      wanted: () => true,
+      unfoldings,
+      onSkip: (_n, _v, reason) => reasons.push(reason),
+    });
     if (reasons.length > 0) {
       expect(plain).toBe(model);
       expect(reasons[0]!.length).toBeGreaterThan(10);

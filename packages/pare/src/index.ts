@@ -55,6 +55,7 @@ export {
 } from "@pare/report";
 export { litert } from "@pare/runtime-litert";
 export { ort } from "@pare/runtime-ort";
+export { tfjs } from "@pare/runtime-tfjs";
 export { openTflite } from "@pare/tflite";
 export { type Benchmark, benchmark } from "./bench.ts";
 export { type CompressOptions, type CompressResult, compress } from "./compress.ts";

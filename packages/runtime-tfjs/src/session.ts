@@ -30,6 +30,8 @@ const MOST_VARIANTS = 4;
 export async function openSession(engine: Engine, model: Model, options: PrepareOptions): Promise<TfjsSession> {
   const { signal } = options;
   signal?.throwIfAborted();
+  if ((options.threads ?? 1) > 1)
+    throw fail("tfjs/options", "TensorFlow.js cannot be told how many threads to take", { hint: "Leave threads out." });
   check(model);
   const { inputs, outputs } = model.graph;
   const dtypeOf = dtypesOf(model);

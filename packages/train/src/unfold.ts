@@ -12,7 +12,7 @@ import {
 } from "@pare/core";
 import { gradients, unfoldings } from "@pare/ops/gradient";
 import { inferTypes } from "@pare/ops/infer";
-import { builderOf, decomposable, decompose, nodeContext, type Scope } from "@pare/ops/lower";
+import { builderOf, decompose, nodeContext, type Scope } from "@pare/ops/lower";
 import { typesIn, withConstants } from "@pare/ops/schema";
 import { pathOf } from "./path.ts";
 
@@ -27,28 +27,15 @@ export function unfold(model: Model, loss: string, by: readonly string[]): Model
       pathOf(current, loss, by, scope.dtypeOf).nodes.filter((n) => n.domain === "" && !gradients.has(n.op)),
     );
     if (without.size === 0) return current;
-    const made = new Set([...without].filter((n) => unfoldings.has(n.op)));
-    if (made.size > 0) current = unfolded(current, made, scope);
-    else
-      current = decompose(current, {
-        wanted: (n, view) => view === main && without.has(n) && decomposable.has(n.op),
-        onSkip: (n, _, reason) => {
-          throw new PareError([problem("train/gradient", reason, { location: { node: labelOf(n), op: n.op } })]);
-        },
-      });
+    current = decompose(current, {
+      wanted: (n, view) => view === main && without.has(n),
+      unfoldings,
+      onSkip: (n, _, reason) => {
+        throw new PareError([problem("train/gradient", reason, { location: { node: labelOf(n), op: n.op } })]);
+      },
+    });
     if (current === before) return current;
   }
-}
-
-function unfolded(model: Model, nodes: ReadonlySet<Node>, scope: ReturnType<typeof scopeIn>): Model {
-  return edit(model, (e) => {
-    const shared = new Map<string, string>();
-    for (const n of nodes) {
-      const b = builderOf(n, scope.of(e, n, shared));
-      unfoldings.get(n.op)!(b);
-      e.replace(n, b.nodes);
-    }
-  });
 }
 
 /** What is known of the values of the main graph, and where its nodes are said in others. */

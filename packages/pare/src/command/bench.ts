@@ -9,17 +9,26 @@ import type { Io } from "../io.ts";
 import { firstOf } from "../latency.ts";
 import { samplesFromFiles } from "../sample-files.ts";
 import { syntheticSamples, withMadeUp } from "../synthetic.ts";
-import { type CommonOptions, count, preprocessingOf, type SampleOptions, withCommon, withSamples } from "./options.ts";
+import {
+  type CommonOptions,
+  count,
+  type EngineOptions,
+  preprocessingOf,
+  type SampleOptions,
+  withCommon,
+  withEngine,
+  withSamples,
+} from "./options.ts";
 import { showProgress } from "./progress.ts";
 
-interface Options extends CommonOptions, Omit<SampleOptions, "threads"> {
+interface Options extends CommonOptions, EngineOptions, Omit<SampleOptions, "threads"> {
   readonly threads: readonly number[];
   readonly seconds: number;
 }
 
 export function build(command: Command, io: Io): void {
   command.argument("<model>", "path of an ONNX or TFLite model");
-  withCommon(withSamples(command));
+  withCommon(withEngine(withSamples(command)));
   // Several numbers of threads are compared here.
   const threads = command.options.find((o) => o.long === "--threads")!;
   threads.description = "threads of the engine; several numbers are compared: 1,2,4";
@@ -37,7 +46,7 @@ async function act(io: Io, path: string, options: Options): Promise<void> {
         ? syntheticSamples(input.model, { count: 1, ...(options.shape ? { shapes: options.shape } : {}) })
         : await samplesFromFiles(resolve(io.cwd, options.samples), input.model, preprocessingOf(options));
     const inputs = await firstOf(samples, io.signal);
-    const runtime = runtimeOf(input);
+    const runtime = runtimeOf(input, options.engine ? { engine: options.engine } : {});
     const rows = [];
     for (const threads of options.threads ?? [undefined]) {
       view.onProgress({

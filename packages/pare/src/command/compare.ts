@@ -22,16 +22,18 @@ import { writeDiagnostics } from "./errors.ts";
 import {
   type CommonOptions,
   count,
+  type EngineOptions,
   number,
   preprocessingOf,
   type SampleOptions,
   withCommon,
+  withEngine,
   withSamples,
 } from "./options.ts";
 import { showProgress } from "./progress.ts";
 import { writePage } from "./write-page.ts";
 
-interface Options extends CommonOptions, SampleOptions {
+interface Options extends CommonOptions, EngineOptions, SampleOptions {
   readonly all?: boolean;
   readonly diff?: boolean;
   readonly limit: number;
@@ -52,7 +54,7 @@ export function build(command: Command, io: Io, exit: (code: number) => void): v
     )
     .addOption(new Option("--memory <MB>", "most memory that inner values may take (default 512)").argParser(count))
     .option("--html <path>", "write a page with the error of each layer");
-  withCommon(withSamples(command));
+  withCommon(withEngine(withSamples(command)));
   command.action((a: string, b: string, options: Options) => act(io, exit, a, b, options));
 }
 
@@ -85,7 +87,7 @@ async function act(
     const subject = (x: typeof a) => ({
       name: x.name,
       model: x.model,
-      runtime: runtimeOf(x, options.threads),
+      runtime: runtimeOf(x, options),
       ...(x.file === undefined ? {} : { file: x.file }),
     });
     const measure = () =>

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Engine, engineNames } from "../engines.ts";
 import type { Preprocessing } from "../images/preprocess.ts";
 
 /** Options that every command has. */
@@ -13,6 +14,18 @@ export const withCommon = (command: Command): Command =>
     .option("--json", "print one JSON document on stdout")
     .option("-q, --quiet", "no progress and no warnings")
     .option("--debug", "show where in the program an error arose");
+
+export interface EngineOptions {
+  readonly engine?: Engine;
+}
+
+/** Which engine runs the models. */
+export const withEngine = (command: Command): Command =>
+  command.addOption(
+    new Option("--engine <name>", "ONNX Runtime, LiteRT or TensorFlow.js (default: that of the format)").choices(
+      engineNames,
+    ),
+  );
 
 export interface SampleOptions {
   readonly samples?: string;
