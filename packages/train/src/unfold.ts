@@ -1,7 +1,6 @@
 import {
   type DType,
   type Edit,
-  edit,
   IR_OPSET,
   labelOf,
   type Model,
@@ -12,7 +11,7 @@ import {
 } from "@pare/core";
 import { gradients, unfoldings } from "@pare/ops/gradient";
 import { inferTypes } from "@pare/ops/infer";
-import { builderOf, decompose, nodeContext, type Scope } from "@pare/ops/lower";
+import { decompose, nodeContext, type Scope } from "@pare/ops/lower";
 import { typesIn, withConstants } from "@pare/ops/schema";
 import { pathOf } from "./path.ts";
 
