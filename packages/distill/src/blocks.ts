@@ -1,9 +1,10 @@
 import { edit, failure, isFloat, type Model, readsOf, value, viewOf, weightsOf } from "@pare/core";
 import { weightRole } from "@pare/ops/weights";
-import { type Trained, type TrainOptions, train, weightedSum } from "@pare/train";
-import { shapesIn, withWeightsOf } from "./hints.ts";
+import { type Trained, type TrainOptions, weightedSum } from "@pare/train";
+import { shapesIn } from "./hints.ts";
 import { relativeError, teacherValue } from "./losses.ts";
 import type { Teachers } from "./teacher.ts";
+import { trainAs } from "./train-as.ts";
 import { first, type TrainStudentOptions, withTeacher } from "./train-student.ts";
 
 export interface TrainBlocksOptions extends Omit<TrainOptions, "loss">, Pick<TrainStudentOptions, "teacherRuntime"> {
@@ -20,7 +21,7 @@ export interface TrainBlocksOptions extends Omit<TrainOptions, "loss">, Pick<Tra
  * @example const { model } = await trainBlocks(pruned, { teacher: original, data: streamed(photos, { size: 32 }), optimizer: adam(), rate: 1e-3, epochs: 2, runtime: ort() });
  */
 export async function trainBlocks(student: Model, options: TrainBlocksOptions): Promise<Trained> {
-  const { teacher: _, teacherRuntime: __, ends = blockEnds(student), evaluate, data, ...rest } = options;
+  const { teacher: _, teacherRuntime: __, ends = blockEnds(student), data, ...rest } = options;
   const { main } = viewOf(student);
   const outputs = student.graph.outputs
     .filter(({ type }) => type?.kind !== "tensor" || isFloat(type.dtype))
@@ -42,14 +43,11 @@ export async function trainBlocks(student: Model, options: TrainBlocksOptions): 
         });
     }
     const inner = ends.filter((v) => !main.isOutput(v));
-    const restored = (m: Model) => withWeightsOf(student, m);
-    const { model, ...more } = await train(apart(student, inner), {
+    return await trainAs(student, apart(student, inner), {
       ...rest,
       data: taught,
       loss: weightedSum(learned.map((v) => [1, relativeError({ output: v, target: teacherValue(v) })])),
-      evaluate: evaluate && ((m, epoch) => evaluate(restored(m), epoch)),
     });
-    return { model: restored(model), ...more };
   } finally {
     await close();
   }

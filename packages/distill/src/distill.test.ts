@@ -13,7 +13,7 @@ import { batchNorm, build, conv2d, dense, globalAveragePool, relu, sequential } 
 import { evaluate } from "@pare/ops/evaluate";
 import { numbersOf, seeded } from "@pare/ops/numeric";
 import { ort } from "@pare/runtime-ort";
-import { adam, batched, crossEntropy, sgd, train } from "@pare/train";
+import { adam, batched, crossEntropy, isDiverged, sgd, train } from "@pare/train";
 import { describe, expect, test } from "vitest";
 import { blockEnds, trainBlocks } from "./blocks.ts";
 import { attentionTransfer, distillationLoss, teacherValue } from "./losses.ts";
@@ -322,6 +322,21 @@ describe("inner values", () => {
     expect(model.graph.nodes).toHaveLength(source.graph.nodes.length);
     expect(model.graph.outputs).toEqual(source.graph.outputs);
     expect(bytes(model)).not.toEqual(bytes(source));
+  });
+
+  test("what diverges holds the student as it was, without what was added", async () => {
+    const source = convNet(5, 9);
+    const huge: AnswerFunction = () => ({ [inner]: f32([20, 12, 4, 4], () => 1e30) });
+    const error = await trainStudent(source, {
+      ...common,
+      teacher: huge,
+      data,
+      epochs: 1,
+      hints: [{ student: inner }],
+    }).catch((e: unknown) => e);
+    if (!isDiverged(error)) throw error;
+    expect([...error.trained.model.graph.weights.keys()]).toEqual([...source.graph.weights.keys()]);
+    expect(error.trained.model.graph.outputs).toEqual(source.graph.outputs);
   });
 
   test("attention transfer makes maps alike", async () => {

@@ -107,13 +107,3 @@ export function exposing(model: Model, names: readonly string[]): Model {
   const outputs = [...model.graph.outputs, ...[...new Set(inner)].map((name) => ({ name }))];
   return edit(model, (e) => e.setGraph(main, { outputs }));
 }
-
-/** A model with the weights that another has under the same names. */
-export const withWeightsOf = (model: Model, other: Model): Model =>
-  edit(model, (e) => {
-    const { main } = viewOf(other);
-    for (const w of e.weights()) {
-      const t = w.view === e.view.main ? main.constant(w.name) : undefined;
-      if (t) e.setWeight(w, t);
-    }
-  });

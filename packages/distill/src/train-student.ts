@@ -1,9 +1,10 @@
 import { failure, type Model, type Runtime, type Values } from "@pare/core";
-import { type Dataset, isDiverged, type Loss, type Trained, type TrainOptions, train, weightedSum } from "@pare/train";
-import { exposing, type Hint, withProjections, withWeightsOf } from "./hints.ts";
+import { type Dataset, type Loss, type Trained, type TrainOptions, weightedSum } from "@pare/train";
+import { exposing, type Hint, withProjections } from "./hints.ts";
 import { attentionTransfer, distillationLoss, teacherValue, teacherValuesOf } from "./losses.ts";
 import { taughtBy } from "./soft-labels.ts";
 import { openTeachers, type Panel, type Teachers } from "./teacher.ts";
+import { trainAs } from "./train-as.ts";
 
 export interface TrainStudentOptions extends Omit<TrainOptions, "loss"> {
   /** Who is asked for each batch. Not needed where batches hold all that is learned (see `softLabels`). */
@@ -32,7 +33,7 @@ export interface TrainStudentOptions extends Omit<TrainOptions, "loss"> {
  * });
  */
 export async function trainStudent(student: Model, options: TrainStudentOptions): Promise<Trained> {
-  const { teacher, teacherRuntime, hints = [], attention = [], data, seed = 0, include, evaluate, ...rest } = options;
+  const { teacher, teacherRuntime, hints = [], attention = [], data, seed = 0, include, ...rest } = options;
   const pairs = [...hints, ...attention];
   const parts: (readonly [number, Loss])[] = attention.map((a) => [a.weight ?? 1, attentionTransfer(a)]);
   const loss = options.loss ?? (pairs.length === 0 ? distillationLoss({ output: onlyOutput(student) }) : undefined);
@@ -49,19 +50,13 @@ export async function trainStudent(student: Model, options: TrainStudentOptions)
       projected.model,
       whole.graph.inputs.map((v) => v.name),
     );
-    const restored = (m: Model) => withWeightsOf(student, m);
-    const { model, ...more } = await train(opened, {
+    return await trainAs(student, opened, {
       ...rest,
       seed,
       data: taught,
       loss: whole,
       include: include && [...include, ...projected.weights],
-      evaluate: evaluate && ((m, epoch) => evaluate(restored(m), epoch)),
-    }).catch((error: unknown) => {
-      if (!isDiverged(error)) throw error;
-      throw Object.assign(error, { trained: { ...error.trained, model: restored(error.trained.model) } });
     });
-    return { model: restored(model), ...more };
   } finally {
     await close();
   }

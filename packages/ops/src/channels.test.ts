@@ -49,6 +49,18 @@ describe("channels", () => {
     expect(all).toEqual({ "w@0": "stays", "w@1": "0: 4 of 6", "o@0": "0: 4 of 6", "o@1": "stays" });
   });
 
+  test("shapes that are computed for reshapes hold nothing back, other uses of a size do", () => {
+    const source = (more: string) => `main (x: float32[N,3,4,4]) => (y: float32[N,2], z) {
+        a: float32[8,3,1,1] = …  w: float32[128,2] = …  i: int64[1] = {0}  k: int64[1] = {1}  rest: int64[1] = {-1}
+        h = Conv(x, a)  s = Shape(h)  n = Gather(s, i)  c = Gather(s, k)  t = Concat<axis=0>(n, rest)
+        f = Reshape(h, t)  y = MatMul(f, w)  ${more}
+      }`;
+    const weights = { a: f32(8, 3, 1, 1), w: f32(128, 2) };
+    const free = said(source("z = Identity(n)"), weights);
+    expect(free).toMatchObject({ "a@0": "0: 8 of 1", "w@0": "0: 8 of 1" });
+    expect(said(source("z = ConstantOfShape(c)"), weights)).toMatchObject({ "a@0": "stays" });
+  });
+
   test("a shuffle of grouped channels keeps the groups", () => {
     const all = said(
       `main (x: float32[N,4,6,6]) => (y: float32[N,2,6,6]) {

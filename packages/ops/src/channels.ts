@@ -73,6 +73,7 @@ export function channelsOf(model: Model): Channels {
         const values = v ? types.constantInts(main, v) : undefined;
         return values?.every((d) => typeof d === "number") ? (values as number[]) : undefined;
       },
+      uses: (v) => (main.isOutput(v) ? undefined : main.uses(v)),
       unify: (a, b) =>
         unify(a ?? null, b ?? null, `${why} takes it together with what is no channel or is divided otherwise`),
       fix: (axis, reason) => fix(axis ?? null, reason && `${why}: ${reason}`),
@@ -91,10 +92,10 @@ export function channelsOf(model: Model): Channels {
   const groups = new Map<ChannelGroup, { weight: string; axis: number }[]>();
   for (const weight of weights.keys())
     axes(weight).forEach((axis, i) => {
-      for (const { group } of resolved(axis ?? [])) {
-        const places = groups.get(group);
-        if (!places) groups.set(group, [{ weight, axis: i }]);
-        else if (!places.some((p) => p.weight === weight && p.axis === i)) places.push({ weight, axis: i });
+      for (const group of new Set(resolved(axis ?? []).map((p) => p.group))) {
+        const places = groups.get(group) ?? [];
+        places.push({ weight, axis: i });
+        groups.set(group, places);
       }
     });
   return { groups, axes: (v) => axes(v).map((a) => a && resolved(a)), adjustments };

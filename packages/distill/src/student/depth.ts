@@ -85,5 +85,6 @@ function residualBlocks(model: Model): Block[] {
     return [];
   });
   // Of blocks within blocks, the inner ones.
-  return found.filter((outer) => !found.some((inner) => inner !== outer && outer.nodes.has(inner.add)));
+  const adds = new Set(found.map((b) => b.add));
+  return found.filter(({ nodes }) => ![...nodes].some((n) => adds.has(n)));
 }

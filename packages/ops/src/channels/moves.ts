@@ -1,5 +1,5 @@
 /** Operators that compute element by element or move elements. */
-import { intAttribute, intsAttribute } from "@pare/core";
+import { intAttribute, intsAttribute, type Node, type Use } from "@pare/core";
 import { broadcast } from "./layers.ts";
 import { blockOf, extentOf, newAxis, resolved } from "./parts.ts";
 import { reshapedAxes } from "./reshape.ts";
@@ -34,17 +34,25 @@ const transpose: ChannelRule = (c) => {
 };
 
 const reshape: ChannelRule = (c) => {
-  const [x, shape] = c.node.inputs as [string, string?];
+  const [x] = c.node.inputs as [string];
   const [from, to] = [c.dims(x), c.dims(c.node.outputs[0])];
   if (!from || !to) return false;
   const made = reshapedAxes(c.axes(x), from, to);
   c.give(c.node.outputs[0], made);
-  if (c.node.op !== "Reshape" || !made.some(Boolean)) return true;
-  const ints = c.ints(shape);
-  if (!ints) return false;
-  c.adjust({ operand: { index: 1, ints: (sizeOf) => ints.map((d, i) => (d > 0 ? (sizeOf(made[i]!) ?? d) : d)) } });
+  if (c.node.op !== "Reshape") return true;
+  const shape = knownShape(c, c.node);
+  if (!shape) return !made.some(Boolean);
+  c.adjust({ operand: { index: 1, ints: (sizeOf) => shape.map((d, i) => sizeOf(made[i]!) ?? d) } });
   return true;
 };
+
+/** What to reshape to, by numbers: 0 copies a dimension that is known when it runs, -1 is the one that is left. */
+function knownShape(c: Coupling, n: Node): number[] | undefined {
+  const [from, to] = [c.dims(n.inputs[0]), c.dims(n.outputs[0])];
+  const shape = to?.map((d, i) => (typeof d === "number" ? d : d !== null && d === from?.[i] ? 0 : -1));
+  const isZero = shape?.includes(0) && intAttribute(n, "allowzero", 0) !== 0;
+  return isZero || (shape?.filter((d) => d === -1).length ?? 2) > 1 ? undefined : shape;
+}
 
 const place = (at: number, rank: number) => (at < 0 ? at + rank : at);
 
@@ -187,12 +195,62 @@ const pad: ChannelRule = (c) => {
   return true;
 };
 
-/** What is not the value itself but how large it is. */
+/**
+ * What is not the value itself but how large it is. Reshapes are given numbers, whatever they were computed from; of axes whose size
+ * is read for anything else all channels stay.
+ */
 const sizes: ChannelRule = (c: Coupling) => {
-  for (const axis of c.axes(c.node.inputs[0]!)) c.fix(axis, "its size is computed with");
-  c.give(c.node.outputs[0], [null]);
+  const axes = c.axes(c.node.inputs[0]!);
+  const [sizes] = c.node.outputs as [string];
+  const uses = c.node.op === "Shape" && c.node.attributes.size === 0 ? c.uses(sizes) : undefined;
+  const read = uses?.filter((use) => !isForReshapes(c, use)).map((use) => elementsRead(c, use, axes.length));
+  axes.forEach((axis, i) => {
+    if (!read || read.some((elements) => !elements || elements.includes(i))) c.fix(axis, "its size is computed with");
+  });
+  c.give(sizes, [null]);
   return true;
 };
+
+/** Operators that compute sizes from sizes. */
+const onSizes = new Set([
+  "Identity",
+  "Cast",
+  "Gather",
+  "Slice",
+  "Concat",
+  "Squeeze",
+  "Unsqueeze",
+  "Add",
+  "Sub",
+  "Mul",
+  "Div",
+]);
+
+/** Whether nothing but shapes of reshapes whose numbers are known is computed from what is read here. */
+function isForReshapes(c: Coupling, use: Use): boolean {
+  const seen = new Set<string>();
+  const open = [use];
+  for (const { node: n, index } of open) {
+    if (n.op === "Reshape" && index === 1 && knownShape(c, n)) continue;
+    if (!onSizes.has(n.op) || ((n.op === "Gather" || n.op === "Slice") && index !== 0)) return false;
+    const [made] = n.outputs as [string];
+    const uses = c.uses(made);
+    if (!uses) return false;
+    if (!seen.has(made)) open.push(...uses);
+    seen.add(made);
+  }
+  return true;
+}
+
+/** Which elements are read; undefined where that is not known. */
+function elementsRead(c: Coupling, { node: n, index }: Use, rank: number): number[] | undefined {
+  const [first, second] = [c.ints(n.inputs[1]), c.ints(n.inputs[2])];
+  if (index !== 0 || !first) return undefined;
+  if (n.op === "Gather") return first.map((i) => place(i, rank));
+  if (n.op !== "Slice" || !second || n.inputs.length > 4) return undefined;
+  const [start, end] = [place(first[0]!, rank), Math.min(rank, place(second[0]!, rank))];
+  return Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
+}
 
 const each = (rule: ChannelRule, ...ops: readonly string[]) => Object.fromEntries(ops.map((op) => [op, rule]));
 

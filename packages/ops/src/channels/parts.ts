@@ -24,6 +24,8 @@ interface Mutable {
   blocks: number;
   fixed: string | undefined;
   bound?: readonly Part[];
+  /** Groups that are this one. */
+  members?: number;
 }
 const mutable = (g: ChannelGroup): Mutable => g;
 
@@ -80,7 +82,10 @@ function join(p: Part, q: Part, why: string): void {
   const [first] = resolved([p]);
   const [other] = resolved([q]);
   if (first!.group === other!.group) return;
-  const [from, to] = [mutable(first!.group), mutable(other!.group)];
+  const pair = [mutable(first!.group), mutable(other!.group)] as const;
+  // The smaller becomes the larger, so that no chain of them grows long.
+  const [from, to] = (pair[0].members ?? 1) > (pair[1].members ?? 1) ? [pair[1], pair[0]] : pair;
+  to.members = (from.members ?? 1) + (to.members ?? 1);
   to.blocks = leastCommonMultiple(from.blocks, to.blocks);
   to.fixed ??= from.fixed;
   if (to.size % to.blocks !== 0) to.fixed ??= why;

@@ -1,4 +1,4 @@
-import type { Dim, Node } from "@pare/core";
+import type { Dim, Node, Use } from "@pare/core";
 import type { Axis, ChannelGroup } from "./parts.ts";
 
 /** Numbers of channels after some were left out. */
@@ -23,6 +23,8 @@ export interface Coupling {
   give(output: string | undefined, axes: readonly Axis[]): void;
   /** Integers that are known without a run. */
   ints(value: string | undefined): readonly number[] | undefined;
+  /** Who reads a value; undefined where it is an output of the graph. */
+  uses(value: string): readonly Use[] | undefined;
   unify(a: Axis | undefined, b: Axis | undefined): void;
   /** All channels of an operand stay. */
   fix(axis: Axis | undefined, why: string): void;
