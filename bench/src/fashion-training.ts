@@ -83,10 +83,10 @@ export const trained = async (network: Model, options: Recipe): Promise<Model> =
   (await train(network, recipe(options))).model;
 
 /** Percent of test images whose class the model finds. */
-export async function accuracyOf(model: Model, test: Fashion, signal: AbortSignal): Promise<number> {
+export async function accuracyOf(model: Model, test: Fashion, signal: AbortSignal, count?: number): Promise<number> {
   const session = await ort().prepare(model, { threads: 1, signal });
   try {
-    return await accuracy(session, test, signal);
+    return await accuracy(session, test, signal, count);
   } finally {
     await session.close();
   }
