@@ -1,4 +1,4 @@
-import { tensor } from "@pare/core";
+import { graph, model, tensor, value } from "@pare/core";
 import { buildGraph } from "@pare/ops/build";
 import * as tf from "@tensorflow/tfjs";
 import { expect, test } from "vitest";
@@ -59,4 +59,18 @@ test("the build for browsers runs a module that is given, and leaves the backend
   await session.close();
   const absent = browser.tfjs({ module: tf, backend: "webgpu" });
   await expect(absent.version()).rejects.toMatchObject({ code: "tfjs/no-engine" });
+});
+
+test("a model that is not whole, and first values of a state that do not fit, are errors", async () => {
+  const runtime = tfjs({ backend: "cpu" });
+  const m = model(graph({ inputs: [value("x", "float32", [1])], nodes: [], outputs: [{ name: "y" }] }));
+  const session = await runtime.prepare(m);
+  await expect(session.run({ x: tensor("float32", [1], [1]) })).rejects.toMatchObject({ code: "tfjs/refused" });
+  await session.close();
+  const { model: doubled, y } = doubling();
+  const initialState = { x: tensor("int64", [1], [1]) };
+  await expect(runtime.prepare(doubled, { state: { [y]: "x" }, initialState })).rejects.toMatchObject({
+    code: "tfjs/state",
+  });
+  await expect(runtime.prepare(doubled, { threads: 4 })).rejects.toMatchObject({ code: "tfjs/options" });
 });

@@ -33,7 +33,7 @@ import {
   retain,
   rounded,
 } from "./held.ts";
-import type { Call, Result, Rule } from "./rules/call.ts";
+import { type Call, type Result, type Rule, refuse } from "./rules/call.ts";
 import { rules } from "./rules/table.ts";
 import type { Steps } from "./steps.ts";
 
@@ -84,11 +84,9 @@ export function* interpret(
   yield* nodes(g, frame, function* (name, v) {
     if (wanted.has(name)) read.set(name, yield* contents(v));
   });
-  for (const name of wanted) {
-    const v = frame.scope.get(name);
-    if (!read.has(name) && v) read.set(name, yield* contents(v));
-  }
-  const results = new Map([...carried].map((name) => [name, kept(frame.scope.get(name)!)]));
+  const found = (name: string) => frame.scope.get(name) ?? refuse(`nothing computes ${name}`);
+  for (const name of wanted) if (!read.has(name)) read.set(name, yield* contents(found(name)));
+  const results = new Map([...carried].map((name) => [name, kept(found(name))]));
   if (!run.watched) for (const v of frame.scope.values()) release(v);
   return { read, held: results };
 }
@@ -184,7 +182,9 @@ function* graphOf(g: Graph, given: readonly (Held | undefined)[], around: Frame)
     if (v) scope.set(name, retain(v));
   });
   yield* nodes(g, { ...around, scope, depth: around.depth + 1 });
-  const results = g.outputs.map(({ name }) => retain((scope.get(name) ?? around.outer?.(name))!));
+  const results = g.outputs.map(({ name }) =>
+    retain(scope.get(name) ?? around.outer?.(name) ?? refuse(`nothing computes ${name}`)),
+  );
   if (!around.run.watched) for (const v of scope.values()) release(v);
   return results;
 }

@@ -51,7 +51,8 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
   }
   const weights = await weightsOf(model, engine, signal);
   const state = new Map<string, Held>();
-  for (const [name, t] of Object.entries(options.initialState ?? {})) state.set(name, held(await resident(t, signal)));
+  for (const [name, t] of checkInputs(inputs, () => true, options.initialState ?? {}, "tfjs/state"))
+    state.set(name, held(t));
 
   const evaluated = new Set<string>();
   const functions = new Map(model.functions.map((f) => [operatorOf({ domain: f.domain, op: f.name }), f]));
