@@ -94,6 +94,17 @@ const use = (tf: Tf, backend: string) => {
   if (chosen(tf) !== backend) void tf.setBackend(backend);
 };
 
+/** Does something on the engine's backend, and leaves the one that others had chosen as it was: for whole stretches, as it takes time. */
+export function onBackend<T>({ tf, backend }: Engine, f: () => T): T {
+  const before = chosen(tf) ?? backend;
+  use(tf, backend);
+  try {
+    return f();
+  } finally {
+    use(tf, before);
+  }
+}
+
 /**
  * Computes on the engine's backend, on its spare one where there is no such operation, and leaves the one that others had
  * chosen as it was. `f` is not asynchronous; of the tensors it makes only those that it gives stay.

@@ -13,7 +13,7 @@ import {
 import { checkInputs, type Feeds, latencyOf, type MeasureOptions } from "@pare/core/session";
 import { turns } from "@pare/io/turns";
 import { at, fail } from "./codes.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, onBackend } from "./engine.ts";
 import { gradientsOf } from "./gradients.ts";
 import { fits, free, type Held, held, heldWeight, onDevice } from "./held.ts";
 import { interpret, type Run } from "./interpret.ts";
@@ -78,7 +78,9 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
   const values = (feeds: Feeds): Map<string, Held> => {
     const all = new Map(state);
     for (const [name, t] of feeds) all.set(name, held(t));
-    for (const v of all.values()) if (!v.device && fits(v.host!, engine)) onDevice(engine, v);
+    onBackend(engine, () => {
+      for (const v of all.values()) if (!v.device && fits(v.host!, engine)) onDevice(engine, v);
+    });
     return all;
   };
   const runOf = (types: Run["types"], watched: boolean): Run => ({
@@ -98,7 +100,7 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
     const given = values(feeds);
     const carried = new Set(moves ? carry.keys() : []);
     try {
-      const results = await finish(interpret(variant.model.graph, run, given, new Set(wanted), carried), stop);
+      const results = await finish(engine, interpret(variant.model.graph, run, given, new Set(wanted), carried), stop);
       for (const [output, v] of results.held) {
         const input = carry.get(output)!;
         const before = state.get(input);
@@ -191,7 +193,7 @@ async function weightsOf(
       const v = heldWeight(await resident(t, signal));
       found.set(t, v);
       if (v.host!.byteLength <= KEPT_BYTES || !fits(v.host as ResidentTensor, engine)) continue;
-      onDevice(engine, v);
+      onBackend(engine, () => onDevice(engine, v));
       v.host = undefined;
     }
   return found;

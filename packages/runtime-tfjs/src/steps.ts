@@ -1,5 +1,5 @@
 /** Work that stops between nodes and where elements of tensors are read: waited for, or read at once. */
-import type { Tensor } from "./engine.ts";
+import { type Engine, onBackend, type Tensor } from "./engine.ts";
 
 export type Data = Float32Array | Int32Array | Uint8Array;
 
@@ -9,19 +9,24 @@ export type Steps<T> = Generator<Tensor | undefined, T, Data | undefined>;
 /** How long nodes run before others have their turn, and an abort is heard. */
 const SLICE_MS = 50;
 
-/** Runs it to its end. Rejects with the signal's reason between two nodes. */
-export async function finish<T>(steps: Steps<T>, stop: AbortSignal): Promise<T> {
+/** Runs it to its end on the engine's backend. Rejects with the signal's reason where it gives way. */
+export async function finish<T>(engine: Engine, steps: Steps<T>, stop: AbortSignal): Promise<T> {
   let data: Data | undefined;
-  for (let since = performance.now(); ; ) {
-    const step = steps.next(data);
+  for (;;) {
+    const step = onBackend(engine, () => stretch(steps, data));
     if (step.done) return step.value;
     data = step.value && ((await step.value.data()) as Data);
-    if (performance.now() - since >= SLICE_MS) {
-      await new Promise((resolve) => setTimeout(resolve));
-      since = performance.now();
-    }
+    if (!data) await new Promise((resolve) => setTimeout(resolve));
     stop.throwIfAborted();
   }
+}
+
+/** Goes on until elements are asked for or others should have their turn. */
+function stretch<T>(steps: Steps<T>, data: Data | undefined): IteratorResult<Tensor | undefined, T> {
+  const since = performance.now();
+  let step = steps.next(data);
+  while (!step.done && !step.value && performance.now() - since < SLICE_MS) step = steps.next(undefined);
+  return step;
 }
 
 /** The same without waiting. */
