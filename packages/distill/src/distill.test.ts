@@ -1,14 +1,6 @@
-import {
-  dataOf,
-  isPareError,
-  type Model,
-  memorySource,
-  type ResidentTensor,
-  type Store,
-  tensor,
-  type Values,
-} from "@pare/core";
+import { dataOf, isPareError, type Model, type ResidentTensor, type Store, tensor, type Values } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { memoryStore } from "@pare/io";
 import { batchNorm, build, conv2d, dense, globalAveragePool, relu, sequential } from "@pare/nn";
 import { evaluate } from "@pare/ops/evaluate";
 import { numbersOf, seeded } from "@pare/ops/numeric";
@@ -40,19 +32,11 @@ const codeOf = async (made: Promise<unknown>) => {
   return isPareError(error) ? error.code : error;
 };
 
-function memoryStore(): Store & { readonly puts: () => number } {
-  const held = new Map<string, Uint8Array>();
+/** A store that says how often something was put there. */
+function countingStore(): Store & { readonly puts: () => number } {
+  const { get, put } = memoryStore();
   let puts = 0;
-  return {
-    puts: () => puts,
-    get: async (key) => (held.has(key) ? memorySource(held.get(key)!) : undefined),
-    async put(key, parts) {
-      const all: Uint8Array[] = [];
-      for await (const p of parts) all.push(p);
-      puts++;
-      held.set(key, new Uint8Array(Buffer.concat(all)));
-    },
-  };
+  return { get, put: (...entry) => (puts++, put(...entry)), puts: () => puts };
 }
 
 describe("distillationLoss", () => {
@@ -186,7 +170,7 @@ describe("trainStudent", () => {
     const teacher = await teacherModel;
     const loss = distillationLoss();
     const live = await trainStudent(mlp(12, 5), { ...options(teacher), loss, epochs: 3 });
-    const store = memoryStore();
+    const store = countingStore();
     const soft = () => softLabels({ point }, { teacher, values: ["logits"], runtime, threads: 1, size: 60, store });
     const kept = await trainStudent(mlp(12, 5), {
       ...common,
@@ -203,7 +187,7 @@ describe("trainStudent", () => {
 
   test("a run that was stopped while asking goes on where it was", async () => {
     const teacher = await teacherModel;
-    const store = memoryStore();
+    const store = countingStore();
     const asked: number[] = [];
     const answer: AnswerFunction = async (inputs) => {
       if (asked.length === 4) throw new Error("gone");

@@ -1,16 +1,6 @@
-import {
-  dataOf,
-  isPareError,
-  type Model,
-  memorySource,
-  PareError,
-  type ResidentTensor,
-  run,
-  type Store,
-  samplesFrom,
-  tensor,
-} from "@pare/core";
+import { dataOf, isPareError, type Model, PareError, type ResidentTensor, run, samplesFrom, tensor } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { memoryStore } from "@pare/io";
 import { build, dense, relu, sequential } from "@pare/nn";
 import { seeded } from "@pare/ops/numeric";
 import { ort } from "@pare/runtime-ort";
@@ -62,18 +52,6 @@ const codesOf = async (made: Promise<unknown>) =>
     (e: unknown) => (isPareError(e) ? e.diagnostics.map((d) => d.code) : [String(e)]),
   );
 const bytes = (m: Model) => [...m.graph.weights].map(([name, t]) => `${name} ${(t as ResidentTensor).bytes}`);
-
-function memoryStore(): Store {
-  const held = new Map<string, Uint8Array>();
-  return {
-    get: async (key) => (held.has(key) ? memorySource(held.get(key)!) : undefined),
-    async put(key, parts) {
-      const all: Uint8Array[] = [];
-      for await (const p of parts) all.push(p);
-      held.set(key, new Uint8Array(Buffer.concat(all)));
-    },
-  };
-}
 
 describe("distill", () => {
   const options = { width: 0.5, epochs: 20, batchSize: 16, rate: 0.01 };
