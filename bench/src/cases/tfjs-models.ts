@@ -90,7 +90,7 @@ export const tfjsModelsBenchmark: Benchmark = {
       notes: [
         "worst: largest difference from ONNX Runtime, relative to the largest number of an output, at least 1e-3.",
         "The voice models take logarithms of the spectrum of a pure wave, nearly all of which is rounding.",
-        "ms, ortMs: median of five runs, one thread each; times: of the first to the second.",
+        `ms, ortMs: median of ${ctx.quick ? 1 : 5} runs, one thread each; times: of the first to the second.`,
         "evaluated: operators of which the evaluator computed nodes, or why a model is refused.",
       ],
     };
