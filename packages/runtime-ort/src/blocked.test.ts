@@ -1,4 +1,5 @@
 import { type Attribute, attr, dataOf, graph, type Model, model, node, tensor, value, viewOf } from "@pare/core";
+import { parse } from "@pare/core/parse";
 import { afterEach, expect, test } from "vitest";
 import { blockedConvolutions } from "./blocked.ts";
 import { ort } from "./index.node.ts";
@@ -75,6 +76,17 @@ test("weights that are constants are left to the engine", () => {
   const { inputs } = m.graph;
   const held = { ...constant, graph: { ...constant.graph, inputs: inputs.filter((v) => v.name !== "w") } };
   expect(blockedConvolutions(held, 16)).toBe(held);
+});
+
+test("weights that are decoded from integers are left to the engine, which computes in integers then", () => {
+  const m = parse(
+    `main (x: float32[2,16,5,5]) => (y: float32) {
+      codes: int8[32,16,3,3] = …  scale: float32[] = {0.1}
+      w = DequantizeLinear(codes, scale)  y = Conv(x, w)
+    }`,
+    { weights: { codes: tensor("int8", [32, 16, 3, 3], new Int8Array(32 * 16 * 9)) } },
+  );
+  expect(blockedConvolutions(m, 16)).toBe(m);
 });
 
 test("an engine without blocks takes the model as it is", () => {

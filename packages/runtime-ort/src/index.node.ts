@@ -1,6 +1,6 @@
 /** The build for Node: onnxruntime-node, in a process of its own; and onnxruntime-web. */
 import { resolve } from "node:path";
-import { failure, type Model, type PrepareOptions, tensor } from "@pare/core";
+import { failure, isPareError, type Model, type PrepareOptions, tensor } from "@pare/core";
 import { temporaryFolder } from "@pare/io";
 import { resolveModule, versionAbove } from "@pare/io/process";
 import { openOnnx } from "@pare/onnx";
@@ -57,9 +57,11 @@ export function ort(options: OrtOptions = {}): OrtRuntime | OrtFileRuntime {
     const path = isolate ? resolveEngine(name) : undefined;
     const here = isolate ? undefined : await load();
     const folder = "path" in from ? undefined : await temporaryFolder();
-    const block = async () => {
-      const known = blocks.get(here ?? path!) ?? blockOf((m) => prepare(m, {}));
-      blocks.set(here ?? path!, known);
+    const block = () => {
+      const engine = here ?? path!;
+      const known = blocks.get(engine) ?? blockOf((m) => prepare(m, {}));
+      blocks.set(engine, known);
+      known.catch(() => blocks.delete(engine));
       return known;
     };
     const store = (to: Store): Store =>
@@ -102,14 +104,20 @@ const optimizes = ({ graphOptimization = "all", executionProviders = ["cpu"], se
   executionProviders.every((p) => p === "cpu") &&
   !("graphOptimizationLevel" in sessionOptions || "executionProviders" in sessionOptions);
 
+/** Only an engine that refuses blocks has none: whatever else fails is no answer. */
 async function blockOf(prepare: (model: Model) => Promise<OrtSession>): Promise<number> {
+  let session: OrtSession;
   try {
-    const session = await prepare(blockProbe());
+    session = await prepare(blockProbe());
+  } catch (error) {
+    if (isPareError(error) && error.code === "ort/refused") return 1;
+    throw error;
+  }
+  try {
     const { y } = await session.run({ x: tensor("float32", [1, 4, 1, 1], new Float32Array(4)) });
-    await session.close();
     return y!.shape[1]!;
-  } catch {
-    return 1;
+  } finally {
+    await session.close();
   }
 }
 
