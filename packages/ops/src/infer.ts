@@ -1,6 +1,7 @@
 import { type Dim, type GraphView, labelOf, type Model, type Node, operatorOf, type ValueType } from "@pare/core";
 
 export { substitute } from "./infer/dims.ts";
+export { valuesFromInputs } from "./infer/from-inputs.ts";
 
 import { type Fact, typeOfFact } from "./infer/rule.ts";
 import { hasRule, visitModel } from "./infer/visit.ts";

@@ -54,7 +54,7 @@ const convolution = ({ x, w, bias, attributes = {} }: Case): Model =>
 
 test.each(cases)("$x by $w", async (c) => {
   const m = convolution(c);
-  const blocked = blockedConvolutions(m, 16);
+  const blocked = await blockedConvolutions(m, () => 16);
   expect(blocked.graph.nodes.some((n) => n.domain !== "")).toBe(c.blocks);
   const inputs = { x: wave(c.x, 1), w: wave(c.w, 2), ...(c.bias && { b: wave([c.w[0]!], 3) }) };
   const [plain, fast] = await Promise.all(
@@ -70,15 +70,15 @@ test.each(cases)("$x by $w", async (c) => {
   expect(worst).toBeLessThan(1e-4);
 });
 
-test("weights that are constants are left to the engine", () => {
+test("weights that are constants are left to the engine", async () => {
   const m = convolution(cases[0]!);
   const constant = { ...m, graph: { ...m.graph, weights: new Map([["w", wave(cases[0]!.w, 1)]]) } };
   const { inputs } = m.graph;
   const held = { ...constant, graph: { ...constant.graph, inputs: inputs.filter((v) => v.name !== "w") } };
-  expect(blockedConvolutions(held, 16)).toBe(held);
+  expect(await blockedConvolutions(held, () => 16)).toBe(held);
 });
 
-test("weights that are decoded from integers are left to the engine, which computes in integers then", () => {
+test("weights that are decoded from integers are left to the engine, which computes in integers then", async () => {
   const m = parse(
     `main (x: float32[2,16,5,5]) => (y: float32) {
       codes: int8[32,16,3,3] = …  scale: float32[] = {0.1}
@@ -86,11 +86,11 @@ test("weights that are decoded from integers are left to the engine, which compu
     }`,
     { weights: { codes: tensor("int8", [32, 16, 3, 3], new Int8Array(32 * 16 * 9)) } },
   );
-  expect(blockedConvolutions(m, 16)).toBe(m);
+  expect(await blockedConvolutions(m, () => 16)).toBe(m);
 });
 
-test("an engine without blocks takes the model as it is", () => {
+test("an engine without blocks takes the model as it is", async () => {
   const m = convolution(cases[0]!);
-  expect(blockedConvolutions(m, 1)).toBe(m);
+  expect(await blockedConvolutions(m, () => 1)).toBe(m);
   expect(viewOf(m).main.graph.nodes).toHaveLength(1);
 });

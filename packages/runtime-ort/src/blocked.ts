@@ -9,12 +9,11 @@ import {
   model,
   type Node,
   node,
-  readsOf,
   tensor,
   value,
   viewOf,
 } from "@pare/core";
-import { inferTypes } from "@pare/ops/infer";
+import { inferTypes, valuesFromInputs } from "@pare/ops/infer";
 import { withConstants } from "@pare/ops/schema";
 
 /** ONNX Runtime's own operators on [N, C / block, H, W, block], which it writes itself where weights are constants. */
@@ -36,31 +35,19 @@ export const blockProbe = (): Model =>
   );
 
 /**
- * Convolutions whose weights come from inputs. What is computed from constants alone the engine folds or, where it is decoded from
- * integers, fuses: it must find that as it was written.
- */
-function openConvolutions({ graph: g }: GraphView): Node[] {
-  const fed = new Set(g.inputs.map((v) => v.name));
-  return g.nodes.filter((n) => {
-    if (![...readsOf(n)].some((v) => fed.has(v))) return false;
-    for (const v of n.outputs) fed.add(v);
-    return n.op === "Conv" && n.domain === "" && fed.has(n.inputs[1]!);
-  });
-}
-
-/** Whether {@link blockedConvolutions} may change a model. */
-export const opensConvolutions = (model: Model): boolean => openConvolutions(viewOf(model).main).length > 0;
-
-/**
  * Says convolutions whose weights come from inputs, as in training, in the engine's operators on blocks of channels, which are
  * two to four times as fast as those on whole images. Values keep their names and shapes; results differ as sums do that are
- * added up in another order.
- * @param block channels of a block, 1 where the engine has none
+ * added up in another order. What is computed from constants alone the engine folds or, where it is decoded from integers, fuses: it
+ * must find that as it was written.
+ * @param blockOf gives the channels of a block, 1 where the engine has none; asked only where it matters
  */
-export function blockedConvolutions(source: Model, block: number): Model {
+export async function blockedConvolutions(source: Model, blockOf: () => number | Promise<number>): Promise<Model> {
   const { main } = viewOf(source);
-  const open = openConvolutions(main);
-  if (block === 1 || open.length === 0) return source;
+  const fed = valuesFromInputs(main.graph);
+  const open = main.graph.nodes.filter((n) => n.op === "Conv" && n.domain === "" && fed.has(n.inputs[1]!));
+  if (open.length === 0) return source;
+  const block = await blockOf();
+  if (block === 1) return source;
   const typeOf = withConstants(main, inferTypes(source).of);
   const shapeOf = (v: string) => {
     const type = typeOf(v);

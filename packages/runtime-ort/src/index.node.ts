@@ -4,7 +4,7 @@ import { failure, isPareError, type Model, type PrepareOptions, tensor } from "@
 import { temporaryFolder } from "@pare/io";
 import { resolveModule, versionAbove } from "@pare/io/process";
 import { openOnnx } from "@pare/onnx";
-import { blockedConvolutions, blockProbe, opensConvolutions } from "./blocked.ts";
+import { blockedConvolutions, blockProbe } from "./blocked.ts";
 import { importEngine } from "./import-engine.ts";
 import { isolatedEngine } from "./isolated.ts";
 import { localEngine, namespaceOf, type OrtModule } from "./local.ts";
@@ -66,7 +66,7 @@ export function ort(options: OrtOptions = {}): OrtRuntime | OrtFileRuntime {
     };
     const store = (to: Store): Store =>
       optimizes(options) && !prepareOptions.taps?.length
-        ? async (model, stop) => to(opensConvolutions(model) ? blockedConvolutions(model, await block()) : model, stop)
+        ? async (model, stop) => to(await blockedConvolutions(model, block), stop)
         : to;
     return openSession({
       start: () => (here ? localEngine(here) : isolatedEngine(path!, folder?.path)),

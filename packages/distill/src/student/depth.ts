@@ -1,6 +1,6 @@
 /** Leaves out residual blocks, whose result has the shape of what it is added to. (He et al. 2016; Veit et al. 2016, arXiv:1605.06431.) */
 import { edit, type Model, type Node, operatorOf, readsOf, viewOf } from "@pare/core";
-import { inferTypes } from "@pare/ops/infer";
+import { inferTypes, valuesFromInputs } from "@pare/ops/infer";
 import { groupBy, weightInputs } from "@pare/ops/weights";
 
 interface Block {
@@ -44,9 +44,7 @@ function residualBlocks(model: Model): Block[] {
   const types = inferTypes(model);
   const shapeOf = (v: string) => JSON.stringify(types.of(main, v));
   const position = new Map(main.graph.nodes.map((n, i) => [n, i]));
-  const fromInputs = new Set(main.graph.inputs.map((v) => v.name));
-  for (const n of main.graph.nodes)
-    if (readsOf(n).some((v) => fromInputs.has(v))) for (const v of n.outputs) fromInputs.add(v);
+  const fromInputs = valuesFromInputs(main.graph);
 
   /** The nodes from `skip` to `branch`, if nothing else goes in or out. */
   const between = (skip: string, branch: string, add: Node): Set<Node> | undefined => {
