@@ -39,11 +39,11 @@ function digitsOf(digits: readonly { readonly label: number; readonly pixels: re
   };
 }
 
-/** Batches of pictures from `from` on, without their labels. */
-export function pictures({ values, labels }: Digits, size: number, count = labels.length): Values[] {
+/** Whole batches of pictures in their order, without their labels. */
+export function pictures({ values, labels }: Digits, size: number): Values[] {
   const { bytes } = values["image"]!;
   const row = PIXELS * Float32Array.BYTES_PER_ELEMENT;
-  return Array.from({ length: Math.floor(count / size) }, (_, i) => ({
+  return Array.from({ length: Math.floor(labels.length / size) }, (_, i) => ({
     image: tensor("float32", [size, 1, SIDE, SIDE], bytes.subarray(i * size * row, (i + 1) * size * row)),
   }));
 }

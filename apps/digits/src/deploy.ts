@@ -51,7 +51,7 @@ export async function deploy(
 ): Promise<Row[]> {
   const rows: Row[] = [];
   for (const form of forms) {
-    const file = join(folder, `digits-${network.replaceAll(/\W+/g, "-")}${form.file}`);
+    const file = join(folder, `digits-${network}${form.file}`);
     const result = await compress(model, {
       ...form.options,
       output: file,
@@ -78,7 +78,7 @@ export async function deploy(
 }
 
 /** Share of the pictures whose largest logit is at their digit. */
-export async function accuracy(session: Session, digits: Digits, signal: AbortSignal): Promise<number> {
+async function accuracy(session: Session, digits: Digits, signal: AbortSignal): Promise<number> {
   const batches = pictures(digits, BATCH);
   let right = 0;
   for (const [i, batch] of batches.entries()) {
