@@ -1,5 +1,5 @@
 /** What the sessions of all runtimes do alike. */
-import { type Diagnostic, PareError } from "./diagnostic.ts";
+import { type Diagnostic, failure, PareError } from "./diagnostic.ts";
 import type { Dim, ValueInfo } from "./model.ts";
 import type { Values } from "./runtime.ts";
 import type { ResidentTensor } from "./tensor.ts";
@@ -56,6 +56,30 @@ export function checkInputs(
   }
   if (problems.length > 0) throw new PareError(problems);
   return feeds;
+}
+
+/**
+ * Checks which outputs become which inputs of the next run: both are there, and of one element type as far as it is known.
+ * @throws PareError `code`
+ */
+export function checkState(
+  state: Iterable<readonly [output: string, input: string]>,
+  inputs: readonly ValueInfo[],
+  outputs: readonly ValueInfo[],
+  code: string,
+): void {
+  const [sources, targets] = [outputs, inputs].map((all) => new Map(all.map((v) => [v.name, v]))) as [
+    Map<string, ValueInfo>,
+    Map<string, ValueInfo>,
+  ];
+  const bad = (message: string, value: string) => failure(code, message, { location: { value } });
+  for (const [output, input] of state) {
+    const [from, to] = [sources.get(output), targets.get(input)];
+    if (!from) throw bad("state comes from outputs, and the model has no such output", output);
+    if (!to) throw bad("state goes to inputs, and the model has no such input", input);
+    if (from.type?.kind === "tensor" && to.type?.kind === "tensor" && from.type.dtype !== to.type.dtype)
+      throw bad(`the input takes ${to.type.dtype}, but the output ${output} is ${from.type.dtype}`, input);
+  }
 }
 
 /** A dimension with a name that means something; "?" is what some exporters write for every unknown one. */

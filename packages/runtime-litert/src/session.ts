@@ -8,7 +8,7 @@ import {
   type ValueInfo,
   type Values,
 } from "@pare/core";
-import { checkInputs, type Feeds, latencyOf, type MeasureOptions } from "@pare/core/session";
+import { checkInputs, checkState, type Feeds, latencyOf, type MeasureOptions } from "@pare/core/session";
 import { turns } from "@pare/io/turns";
 import { at, fail } from "./codes.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
@@ -96,7 +96,7 @@ export async function openSession(parts: SessionParts): Promise<LitertSession> {
   const patience = (o: { readonly signal?: AbortSignal; readonly timeout?: number }) => ({ ...o, end });
 
   try {
-    checkState(carry, inputs, outputs);
+    checkState(carry, inputs, outputs, "litert/state");
     await turn(
       async (stop) => {
         const feeds = zeros(inputs);
@@ -164,23 +164,4 @@ function zeros(inputs: readonly ValueInfo[]): Feeds | undefined {
     feeds.set(name, tensor(type.dtype, shape, new Uint8Array(byteLengthOf(type.dtype, elementCount(shape)))));
   }
   return feeds;
-}
-
-function checkState(
-  carry: ReadonlyMap<string, string>,
-  inputs: readonly ValueInfo[],
-  outputs: readonly ValueInfo[],
-): void {
-  for (const [output, input] of carry) {
-    const to = inputs.find((i) => i.name === input);
-    const from = outputs.find((o) => o.name === output);
-    if (!from) throw fail("litert/state", "state comes from outputs, and the model has no such output", at(output));
-    if (!to) throw fail("litert/state", "state goes to inputs, and the model has no such input", at(input));
-    if (from.type?.kind === "tensor" && to.type?.kind === "tensor" && from.type.dtype !== to.type.dtype)
-      throw fail(
-        "litert/state",
-        `the input takes ${to.type.dtype}, but the output ${output} is ${from.type.dtype}`,
-        at(input),
-      );
-  }
 }

@@ -10,7 +10,7 @@ import {
   type ValueInfo,
   type Values,
 } from "@pare/core";
-import { checkInputs, type Feeds, latencyOf, type MeasureOptions, symbolsOf } from "@pare/core/session";
+import { checkInputs, checkState, type Feeds, latencyOf, type MeasureOptions, symbolsOf } from "@pare/core/session";
 import { turns } from "@pare/io/turns";
 import type { Engine, EngineOptions, WireInfo, WireTensor } from "./engine.ts";
 import { dtypeFailure, isCarried } from "./local.ts";
@@ -175,7 +175,7 @@ export async function openSession(parts: SessionParts): Promise<OrtSession> {
     outputs = (model?.graph.outputs ?? info.outputs.filter((o) => found.has(o.name))).map((o) =>
       withType(o, info.outputs),
     );
-    checkState(carry, inputs, outputs);
+    checkState(carry, inputs, outputs, "ort/state");
   } catch (error) {
     await end();
     // A read that ignores the signal may go on; what it still writes goes when it is done.
@@ -283,20 +283,4 @@ async function initialState(
     if (!given.has(name) && weight) given.set(name, await resident(weight, stop));
   }
   return [...given].map(wire);
-}
-
-function checkState(
-  carry: readonly [string, string][],
-  inputs: readonly ValueInfo[],
-  outputs: readonly ValueInfo[],
-): void {
-  for (const [output, input] of carry) {
-    const bad = (message: string, value: string) => failure("ort/state", message, { location: { value } });
-    const to = inputs.find((i) => i.name === input);
-    const from = outputs.find((o) => o.name === output);
-    if (!from) throw bad("state comes from outputs, and the model has no such output", output);
-    if (!to) throw bad("state goes to inputs, and the model has no such input", input);
-    if (from.type?.kind === "tensor" && to.type?.kind === "tensor" && from.type.dtype !== to.type.dtype)
-      throw bad(`the input takes ${to.type.dtype}, but the output ${output} is ${from.type.dtype}`, input);
-  }
 }

@@ -6,11 +6,12 @@ import {
   type ResidentTensor,
   resident,
   type SessionRunOptions,
+  type ValueInfo,
   type Values,
   viewOf,
   type Tensor as Weight,
 } from "@pare/core";
-import { checkInputs, type Feeds, latencyOf, type MeasureOptions } from "@pare/core/session";
+import { checkInputs, checkState, type Feeds, latencyOf, type MeasureOptions } from "@pare/core/session";
 import { turns } from "@pare/io/turns";
 import { at, fail } from "./codes.ts";
 import { type Engine, onBackend } from "./engine.ts";
@@ -33,22 +34,18 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
   if ((options.threads ?? 1) > 1)
     throw fail("tfjs/options", "TensorFlow.js cannot be told how many threads to take", { hint: "Leave threads out." });
   check(model);
-  const { inputs, outputs } = model.graph;
+  const { inputs } = model.graph;
   const dtypeOf = dtypesOf(model);
+  const outputs = model.graph.outputs.map((v): ValueInfo => {
+    const dtype = v.type ? undefined : dtypeOf(v.name);
+    return dtype ? { ...v, type: { kind: "tensor", dtype } } : v;
+  });
   const taps = [...new Set(options.taps ?? [])].filter((name) => !outputs.some((v) => v.name === name));
   for (const name of taps)
     if (!viewOf(model).main.producer(name) && !model.graph.weights.has(name) && !inputs.some((v) => v.name === name))
       throw fail("tfjs/tap", "this is no value of the main graph", at(name));
   const carry = new Map(Object.entries(options.state ?? {}));
-  for (const [output, input] of carry) {
-    if (!outputs.some((v) => v.name === output))
-      throw fail("tfjs/state", "state comes from outputs, and the model has no such output", at(output));
-    if (!inputs.some((v) => v.name === input))
-      throw fail("tfjs/state", "state goes to inputs, and the model has no such input", at(input));
-    const [from, to] = [dtypeOf(output), dtypeOf(input)];
-    if (from && to && from !== to)
-      throw fail("tfjs/state", `the input takes ${to}, but the output ${output} is ${from}`, at(input));
-  }
+  checkState(carry, inputs, outputs, "tfjs/state");
   const weights = await weightsOf(model, engine, signal);
   const state = new Map<string, Held>();
   for (const [name, t] of checkInputs(inputs, () => true, options.initialState ?? {}, "tfjs/state"))
@@ -127,10 +124,7 @@ export async function openSession(engine: Engine, model: Model, options: Prepare
 
   return {
     inputs,
-    outputs: outputs.map((v) => {
-      const dtype = v.type ? undefined : dtypeOf(v.name);
-      return dtype ? { ...v, type: { kind: "tensor", dtype } } : v;
-    }),
+    outputs,
     backend: engine.backend,
     evaluated,
     async run(given, o: SessionRunOptions = {}) {
