@@ -1,18 +1,9 @@
 import { elementCount } from "@pare/core";
-import { windowOf } from "@pare/ops/evaluate";
+import { type Window, windowOf } from "@pare/ops/evaluate";
 import type { Tensor, Tf } from "../engine.ts";
 import { everyNth, padded, part } from "./axes.ts";
 import { type Call, floats, input, int, ints, type Rules, refuse } from "./call.ts";
 import { toFirst, toLast } from "./convolution.ts";
-
-interface Window {
-  readonly kernel: readonly number[];
-  readonly strides: readonly number[];
-  readonly dilations: readonly number[];
-  readonly begin: readonly number[];
-  readonly end: readonly number[];
-  readonly out: readonly number[];
-}
 
 function windowIn(c: Call, x: Tensor): Window {
   const kernel = ints(c, "kernel_shape") ?? refuse(`${c.node.op} has no kernel_shape`);
