@@ -61,7 +61,7 @@ export function pageOf(outcomes: readonly Outcome[], sources: ReadonlyMap<Job, r
     {
       kind: "heading",
       title: "What was gained",
-      text: "Every version was written to a file, and that file was run in ONNX Runtime beside its source on the same real inputs.",
+      text: "Every version was written to a file, and what it holds was run beside its source on the same real inputs: TFLite in LiteRT, all others in ONNX Runtime.",
     },
     {
       kind: "bars",

@@ -12,7 +12,7 @@ const legend = (names: readonly string[]): Markup | false =>
   names.length > 1 &&
   html`<ul class="legend" aria-hidden="true">${names.map((name, i) => html`<li class="c${i % COLOURS}"><i></i>${name}</li>`)}</ul>`;
 
-const COLOURS = 6;
+const COLOURS = 10;
 
 export function bars({ unit, series, groups, scale = "common" }: BarsSection): Markup {
   const largest = (list: readonly (number | undefined)[]) => Math.max(0, ...list.map((v) => v ?? 0));

@@ -2,10 +2,12 @@
 export const style = `
 :root{--bg:#f6f7f9;--card:#fff;--ink:#16191d;--soft:#5b6470;--rule:#e3e6ea;--track:#edf0f3;--accent:#1f5fbf;
 --good:#0b7a5c;--fair:#9a6700;--bad:#c0342b;--zgood:#0b7a5c0d;--zfair:#e6a2001a;--zbad:#c0342b1c;
---c0:#7a8594;--c1:#0072b2;--c2:#d55e00;--c3:#009e73;--c4:#a64d79;--c5:#b08900;--mark:#ffe1dc;--shadow:0 1px 2px #1018280a,0 1px 8px #1018280a}
+--c0:#7a8594;--c1:#0072b2;--c2:#d55e00;--c3:#009e73;--c4:#a64d79;--c5:#b08900;
+--c6:#5b4bb7;--c7:#2a8fa8;--c8:#7f4f24;--c9:#c2185b;--mark:#ffe1dc;--shadow:0 1px 2px #1018280a,0 1px 8px #1018280a}
 @media (prefers-color-scheme:dark){:root{--bg:#0e1116;--card:#171b21;--ink:#e8ebef;--soft:#9aa5b1;--rule:#2a313a;--track:#232a32;--accent:#7db2ff;
 --good:#4cc9a0;--fair:#e3b341;--bad:#ff8076;--zgood:#4cc9a00f;--zfair:#e3b34114;--zbad:#ff80761c;
---c0:#8a96a5;--c1:#4ba3e3;--c2:#f0883e;--c3:#2fbf8f;--c4:#d683b0;--c5:#d6b656;--mark:#5a2320;--shadow:none}}
+--c0:#8a96a5;--c1:#4ba3e3;--c2:#f0883e;--c3:#2fbf8f;--c4:#d683b0;--c5:#d6b656;
+--c6:#9d8ff0;--c7:#5cc4dc;--c8:#c08a5a;--c9:#f06292;--mark:#5a2320;--shadow:none}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;font-feature-settings:"tnum"}
@@ -45,6 +47,7 @@ svg{display:block;width:100%;overflow:visible}
 .group li{display:grid;grid-template-columns:8.5rem 1fr 11.5rem;gap:.8rem;align-items:center;padding:.14rem 0;font-size:.9rem}
 .group .name{color:var(--soft);overflow-wrap:anywhere}.group .value{font-weight:600;white-space:nowrap}.group small{font-weight:400;color:var(--soft);font-size:.85rem}
 .c0{--c:var(--c0)}.c1{--c:var(--c1)}.c2{--c:var(--c2)}.c3{--c:var(--c3)}.c4{--c:var(--c4)}.c5{--c:var(--c5)}
+.c6{--c:var(--c6)}.c7{--c:var(--c7)}.c8{--c:var(--c8)}.c9{--c:var(--c9)}
 .group .fill{fill:var(--c)}
 .legend{display:flex;flex-wrap:wrap;gap:.35rem 1.1rem;font-size:.85rem;color:var(--soft);margin-bottom:.6rem}
 .legend i{display:inline-block;width:.75rem;height:.75rem;border-radius:3px;background:var(--c);margin-right:.4rem;vertical-align:-.05rem}
