@@ -268,13 +268,13 @@ async function main(): Promise<number> {
   return 0;
 }
 
-main().then(
-  (code) => process.exit(code),
-  (error: unknown) => {
-    const text = isPareError(error)
-      ? error.diagnostics.map(formatDiagnostic).join("\n")
-      : String((error as Error)?.stack ?? error);
-    process.stderr.write(`${text}\n`);
-    process.exit(1);
-  },
-);
+/** Ends the process once all that was written is with its reader. */
+const end = (code: number) => process.stdout.write("", () => process.exit(code));
+
+main().then(end, (error: unknown) => {
+  const text = isPareError(error)
+    ? error.diagnostics.map(formatDiagnostic).join("\n")
+    : String((error as Error)?.stack ?? error);
+  process.stderr.write(`${text}\n`);
+  end(1);
+});

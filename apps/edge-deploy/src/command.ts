@@ -36,11 +36,13 @@ export function sampleApp(usage: string, run: (options: SampleOptions) => Promis
     mkdirSync(values.out, { recursive: true });
     await run({ ...values, signal: abort.signal });
   };
+  // All that was written is with its reader first.
+  const end = (code: number) => process.stdout.write("", () => process.exit(code));
   main().then(
-    () => process.exit(0),
+    () => end(0),
     (error: unknown) => {
       say(isPareError(error) ? error.message : String((error as Error)?.stack ?? error));
-      process.exit(1);
+      end(1);
     },
   );
 }
