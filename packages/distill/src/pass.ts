@@ -1,5 +1,6 @@
 import {
   definePass,
+  elementCount,
   failure,
   type Host,
   type Model,
@@ -13,6 +14,8 @@ import {
   type StandardSchemaV1,
   type Values,
   viewOf,
+  type Weight,
+  weightsOf,
 } from "@pare/core";
 import { numbersOf, tensorOf } from "@pare/ops/numeric";
 import { modelDigest, samplesDigest } from "@pare/ops/observe";
@@ -78,15 +81,18 @@ export const distill = withLabels(
         throw failure("distill/options", "a student of the same width and depth is no smaller", {
           hint: "Give width or depth below 1, or use distillFrom(teacher) to train the model itself.",
         });
-      const small = await student(model, {
-        width,
-        depth,
-        weights,
-        seed,
-        onSkip: (weight, reason) => ctx.skip(weight, reason),
-        signal: ctx.signal,
-      });
-      return taught(small, model, options, ctx);
+      const full = new Map<string, string[]>();
+      const onSkip = ({ name }: Weight, reason: string) => full.set(reason, [...(full.get(reason) ?? []), name]);
+      const small = await student(model, { width, depth, weights, seed, onSkip, signal: ctx.signal });
+      for (const [reason, names] of full)
+        ctx.diagnose({
+          code: "distill/full-width",
+          severity: "info",
+          message: `${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}: channels stay (${reason})`,
+        });
+      const trained = await taught(small, model, options, ctx);
+      account(model, trained, ctx);
+      return trained;
     },
   }),
 );
@@ -100,7 +106,11 @@ export const distillFrom = (teacher: Teachers): PassFactory<typeof teacherOption
     definePass({
       ...definition,
       options: teacherOptions,
-      run: (model, options, ctx) => taught(model, teacher, options, ctx),
+      async run(model, options, ctx) {
+        const trained = await taught(model, teacher, options, ctx);
+        account(model, trained, ctx);
+        return trained;
+      },
     }),
   );
 
@@ -138,8 +148,20 @@ async function taught(
         teacher,
         loss: distillationLoss({ output: logits, label, alpha, temperature }),
       }));
-  for (const weight of parametersOf(model)) ctx.done(weight);
   return model;
+}
+
+/** Says of each weight that the model had whether it was trained. */
+function account(before: Model, after: Model, ctx: Context): void {
+  const { main } = viewOf(after);
+  const parameters = new Set(parametersOf(before).map((w) => w.name));
+  for (const weight of weightsOf(viewOf(before))) {
+    if (weight.view !== viewOf(before).main) continue;
+    const now = main.constant(weight.name);
+    if (now !== weight.tensor && now) ctx.done(weight, { parameters: elementCount(now.shape) });
+    else if (parameters.has(weight.name))
+      ctx.skip(weight, now ? "the loss does not depend on it" : "what it belongs to was left out");
+  }
 }
 
 const keyOf = async (small: Model, teacher: Teachers, samples: Samples, options: unknown, signal: AbortSignal) =>

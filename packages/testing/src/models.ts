@@ -1,4 +1,4 @@
-import { attr, IR_OPSET, type Model, type Tensor, tensor } from "@pare/core";
+import { attr, IR_OPSET, type Model, type ResidentTensor, type Tensor, tensor } from "@pare/core";
 import { buildGraph, functionDef } from "@pare/ops/build";
 import { syntheticTensor } from "./synthetic.ts";
 
@@ -6,7 +6,7 @@ const opsets = new Map([["", IR_OPSET]]);
 const withAcme = new Map([...opsets, ["acme", 1]]);
 
 /** Weights that look like trained ones: both signs, several magnitudes, the same at each call. */
-export function trainedLike(shape: readonly number[], seed = 1): Tensor<"float32"> {
+export function trainedLike(shape: readonly number[], seed = 1): ResidentTensor<"float32"> {
   const count = shape.reduce((n, d) => n * d, 1);
   return tensor(
     "float32",
