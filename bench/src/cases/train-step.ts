@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { resident, tensor } from "@pare/core";
+import { type Model, type PrepareOptions, resident, type Session, tensor } from "@pare/core";
 import { ort } from "@pare/runtime-ort";
+import { tfjs } from "@pare/runtime-tfjs";
 import { crossEntropy, sgd, trainingStep } from "@pare/train";
-import type { BenchCase, Benchmark } from "../benchmark.ts";
+import type { BenchCase, BenchContext, Benchmark } from "../benchmark.ts";
 import { watchMemory } from "../memory.ts";
 import { noise, trainNetworks } from "../train-networks.ts";
 
@@ -17,6 +18,8 @@ const recorded: Readonly<Record<string, number>> = {
   vit: 186.5,
 };
 const BATCH = 256;
+/** Images of a step in TensorFlow.js where no full run is asked for: all of them take minutes. */
+const FEW = 16;
 
 interface Torch {
   readonly version: string;
@@ -35,41 +38,54 @@ async function torchHere(signal: AbortSignal): Promise<Torch | undefined> {
   }
 }
 
+/** A step of a network made ready: `run` makes one and gives its milliseconds. */
+async function stepOf<S extends Session>(
+  name: string,
+  size: number,
+  prepare: (model: Model, options: PrepareOptions) => Promise<S>,
+  signal: AbortSignal,
+) {
+  const batch = noise(size);
+  const step = trainingStep(trainNetworks[name]!(), {
+    loss: crossEntropy({ output: "logits", target: "label" }),
+    optimizer: sgd({ momentum: 0.9 }),
+    batch,
+  });
+  const initialState = Object.fromEntries(
+    await Promise.all([...step.initial].map(async ([k, t]) => [k, await resident(t)] as const)),
+  );
+  const session = await prepare(step.model, { state: step.state, initialState, signal });
+  let count = 0;
+  async function run(): Promise<number> {
+    const start = performance.now();
+    const scalars = { [step.rate]: [0.01], [step.step]: [++count] };
+    const inputs = Object.fromEntries(Object.entries(scalars).map(([k, v]) => [k, tensor("float32", [], v)]));
+    await session.run({ ...batch, ...inputs }, { outputs: [step.loss, step.norm], signal });
+    return performance.now() - start;
+  }
+  return { session, run, nodes: step.model.graph.nodes.length };
+}
+
 export const trainStep: Benchmark = {
   name: "train-step",
   about: "a step of training (forward, loss, backward, SGD with momentum) at batch 256 on 2 threads, beside PyTorch's",
   async run(ctx) {
     const cases: BenchCase[] = [];
     const torch = await torchHere(ctx.signal);
-    for (const [name, make] of Object.entries(trainNetworks)) {
+    for (const name of Object.keys(trainNetworks)) {
       ctx.progress(name);
-      const batch = noise(BATCH);
-      const step = trainingStep(make(), {
-        loss: crossEntropy({ output: "logits", target: "label" }),
-        optimizer: sgd({ momentum: 0.9 }),
-        batch,
-      });
-      const state = Object.fromEntries(
-        await Promise.all([...step.initial].map(async ([k, t]) => [k, await resident(t)] as const)),
+      const { session, run, nodes } = await stepOf(
+        name,
+        BATCH,
+        (m, o) => ort().prepare(m, { ...o, threads: 2 }),
+        ctx.signal,
       );
-      const session = await ort().prepare(step.model, {
-        state: step.state,
-        initialState: state,
-        threads: 2,
-        signal: ctx.signal,
-      });
       const peak = watchMemory(session.pid!);
       const times: number[] = [];
       const rounds = ctx.quick ? 3 : 15;
       for (let i = -3; i < rounds; i++) {
-        const start = performance.now();
-        const inputs = {
-          ...batch,
-          [step.rate]: tensor("float32", [], [0.01]),
-          [step.step]: tensor("float32", [], [i + 4]),
-        };
-        await session.run(inputs, { outputs: [step.loss, step.norm], signal: ctx.signal });
-        if (i >= 0) times.push(performance.now() - start);
+        const ms = await run();
+        if (i >= 0) times.push(ms);
       }
       const peakMB = peak();
       await session.close();
@@ -80,12 +96,14 @@ export const trainStep: Benchmark = {
         ms: round(ms),
         fastest: round(times[0]!),
         peakMB: Math.round(peakMB),
-        nodes: step.model.graph.nodes.length,
+        nodes,
         torch: recorded[name]!,
         ratio: round(ms / recorded[name]!),
         ...(torch && { torchHere: round(torch.ms[name]!), ratioHere: round(ms / torch.ms[name]!) }),
+        ...(!ctx.quick && { tfjsCpu: Math.round(await inTfjs(name, ctx)) }),
       });
     }
+    const scaled = ctx.full ? "" : `; the time of ${FEW} images, times ${BATCH / FEW}`;
     return {
       figures: {
         worstRatio: worst(cases, "ratio"),
@@ -97,10 +115,24 @@ export const trainStep: Benchmark = {
         torch
           ? `torchHere: PyTorch ${torch.version} before it in this run`
           : "PyTorch is not here to be measured beside it",
+        ...(ctx.quick
+          ? []
+          : [`tfjsCpu: the same step in TensorFlow.js, backend cpu, one thread, milliseconds${scaled}`]),
       ],
     };
   },
 };
+
+/** Milliseconds of a step in JavaScript. */
+async function inTfjs(name: string, ctx: BenchContext): Promise<number> {
+  ctx.progress(`${name} in TensorFlow.js`);
+  const size = ctx.full ? BATCH : FEW;
+  const { session, run } = await stepOf(name, size, (m, o) => tfjs({ backend: "cpu" }).prepare(m, o), ctx.signal);
+  if (!ctx.full) await run();
+  const ms = await run();
+  await session.close();
+  return (ms * BATCH) / size;
+}
 
 const worst = (cases: readonly BenchCase[], of: string) => Math.max(...cases.map((c) => Number(c[of])));
 const round = (v: number) => Math.round(v * 10) / 10;
