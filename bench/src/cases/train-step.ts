@@ -82,8 +82,8 @@ export const trainStep: Benchmark = {
       );
       const peak = watchMemory(session.pid!);
       const times: number[] = [];
-      const rounds = ctx.quick ? 3 : 15;
-      for (let i = -3; i < rounds; i++) {
+      const rounds = ctx.quick ? 5 : 30;
+      for (let i = -5; i < rounds; i++) {
         const ms = await run();
         if (i >= 0) times.push(ms);
       }
