@@ -49,7 +49,7 @@ export const versions: readonly Version[] = [
     passes: () => [optimize(), equalize(), biasCorrection(), int8()],
     calibrated: {},
   },
-  { name: "int8, autoFix", suffix: "_fixed8", passes: () => [optimize()], calibrated: { maxDrop: 5 }, extra: true },
+  { name: "int8, autoFix", suffix: "_fixed8", passes: () => [optimize()], calibrated: { maxDrop: 5 } },
   { name: "TFLite", suffix: "", passes: () => [optimize()], tflite: {} },
   {
     name: "TFLite, float16 weights",

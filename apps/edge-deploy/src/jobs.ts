@@ -57,7 +57,7 @@ export interface Job {
 
 const SEED = 2024;
 /** Lines that the recogniser is calibrated on are of another seed. */
-const CALIBRATION = { seed: 2025, count: 32 };
+const CALIBRATION = { seed: 2025, count: 64 };
 /** Longest side of a page as the detector sees it. */
 const PAGE_PIXELS = 416;
 
