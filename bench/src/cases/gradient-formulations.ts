@@ -69,14 +69,12 @@ export const gradientFormulations: Benchmark = {
         const name = `${nameOf(shape)}, ${by}`;
         ctx.progress(name);
         const [option, all] = ways[by](shape);
+        const said = all.map((way) => [way, gradientOf(shape, by, { [option]: way })] as const);
         const chosen = print(gradientOf(shape, by, {}));
-        let choice = "";
+        const choice = said.find(([, model]) => print(model) === chosen)?.[0];
+        if (choice === undefined) throw new Error(`${name}: what is chosen is none of ${all.join(", ")}`);
         const times: Record<string, number> = {};
-        for (const way of all) {
-          const model = gradientOf(shape, by, { [option]: way });
-          if (print(model) === chosen) choice = way;
-          times[way] = await time(model, ctx.signal);
-        }
+        for (const [way, model] of said) times[way] = await time(model, ctx.signal);
         worst = Math.max(worst, times[choice]! / Math.min(...Object.values(times)));
         cases.push({ name, choice, ...times });
       }

@@ -19,6 +19,7 @@ import {
 } from "@pare/core";
 import { numbersOf, tensorOf } from "@pare/ops/numeric";
 import { modelDigest, samplesDigest } from "@pare/ops/observe";
+import { groupBy } from "@pare/ops/weights";
 import { adamW, cosineRate, parametersOf, streamed, type TrainOptions } from "@pare/train";
 import * as z from "zod";
 import { trainBlocks } from "./blocks.ts";
@@ -81,18 +82,19 @@ export const distill = withLabels(
         throw failure("distill/options", "a student of the same width and depth is no smaller", {
           hint: "Give width or depth below 1, or use distillFrom(teacher) to train the model itself.",
         });
-      const full = new Map<string, string[]>();
-      const onSkip = ({ name }: Weight, reason: string) => full.set(reason, [...(full.get(reason) ?? []), name]);
+      const full: { readonly name: string; readonly reason: string }[] = [];
+      const onSkip = ({ name }: Weight, reason: string) => void full.push({ name, reason });
       const small = await student(model, { width, depth, weights, seed, onSkip, signal: ctx.signal });
-      for (const [reason, names] of full)
+      for (const same of groupBy(full, (w) => w.reason)) {
+        const names = same.slice(0, 5).map((w) => w.name);
+        if (same.length > names.length) names.push(`${same.length - names.length} more`);
         ctx.diagnose({
           code: "distill/full-width",
           severity: "info",
-          message: `${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}: channels stay (${reason})`,
+          message: `${names.join(", ")}: channels stay (${same[0]!.reason})`,
         });
-      const trained = await taught(small, model, options, ctx);
-      account(model, trained, ctx);
-      return trained;
+      }
+      return taught(model, small, model, options, ctx);
     },
   }),
 );
@@ -106,17 +108,15 @@ export const distillFrom = (teacher: Teachers): PassFactory<typeof teacherOption
     definePass({
       ...definition,
       options: teacherOptions,
-      async run(model, options, ctx) {
-        const trained = await taught(model, teacher, options, ctx);
-        account(model, trained, ctx);
-        return trained;
-      },
+      run: (model, options, ctx) => taught(model, model, teacher, options, ctx),
     }),
   );
 
 type Context = PassContext<(typeof needs)[number]>;
 
+/** Trains `small`, which was made of `source`. */
 async function taught(
+  source: Model,
   small: Model,
   teacher: Teachers,
   options: Training & { readonly by?: "outputs" | "blocks" },
@@ -148,6 +148,7 @@ async function taught(
         teacher,
         loss: distillationLoss({ output: logits, label, alpha, temperature }),
       }));
+  account(source, model, ctx);
   return model;
 }
 
