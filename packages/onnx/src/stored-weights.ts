@@ -81,7 +81,7 @@ interface StoredWeight {
 
 const int64 = (numbers: readonly number[]) => tensor("int64", [numbers.length], numbers.map(BigInt));
 
-const formats: ReadonlySet<string> = new Set(["int8", "uint8", "int16", "uint16", "int32"]);
+const formats: ReadonlySet<string> = new Set(["int4", "int8", "uint8", "int16", "uint16", "int32"]);
 
 function storedWeight(view: GraphView, n: Node): StoredWeight | undefined {
   if (operatorOf(n) !== "DequantizeLinear") return undefined;

@@ -20,3 +20,4 @@ export { smoothQuant } from "./static/smooth-quant.ts";
 export { blockWeights } from "./weights/block-weights.ts";
 export { fixedPoint } from "./weights/fixed-point.ts";
 export { int8Weights } from "./weights/int8-weights.ts";
+export { int12Weights } from "./weights/int12-weights.ts";

@@ -21,7 +21,7 @@ import { planned, type QuantizationOptions, quantizationOptions } from "../stati
 import {
   blocks,
   byBlocks,
-  byHalf,
+  byTwelve,
   type LayerFormat,
   passesFor,
   type Sensitivity,
@@ -87,7 +87,7 @@ const SENSITIVITY_SAMPLES = 8;
 /**
  * Finds which layers must not be computed in integers for a metric to stay within `maxDrop`, or for outputs to keep `minSqnr`. Every
  * layer is measured alone. Then, with each trial measured on the guide: is all in integers good enough? If not, are all weights in int8,
- * with float32 activations? If not, in int8 with a scale for each block, or in float16: of the first of these that is, as few layers as
+ * with float32 activations? If not, in int8 with a scale for each block, or in 12 bits: of the first of these that is, as few layers as
  * suffice keep it, those first that lose most for its bytes. Last, the fewest layers are looked for that must compute in float32, in
  * the order of the harm they do. Layers are never tried one by one: that would pick what happens to suit the guide. A drop counts
  * as much as it may be on other samples, with 95 % confidence.
@@ -189,23 +189,23 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     if (!result.accepted) {
       const measured = await withWeights();
       sensitivity = measured;
-      const [inBlocks, inHalf] = [byBlocks(measured), byHalf(measured)];
+      const [inBlocks, inTwelve] = [byBlocks(measured), byTwelve(measured)];
       result = await attempt(raised(inBlocks, "int8 block weights"), byHarm);
       if (result.accepted) {
         const at = (n: number) => attempt(raised(inBlocks.slice(0, n), "int8 block weights"), byHarm);
         result = await least(inBlocks.length, at, result);
       } else {
         const whole = raised(inBlocks, "int8 block weights");
-        let half: Raised = new Map();
-        result = await least(inHalf.length, async (n) => {
-          const at = raised(inHalf.slice(0, n), "float16 weights");
+        let twelve: Raised = new Map();
+        result = await least(inTwelve.length, async (n) => {
+          const at = raised(inTwelve.slice(0, n), "int12 weights");
           const tried = await attempt(new Map([...whole, ...at]), byHarm);
-          if (tried.accepted) half = at;
+          if (tried.accepted) twelve = at;
           return tried;
         });
-        const rest = inBlocks.filter((s) => !half.has(s.layer));
+        const rest = inBlocks.filter((s) => !twelve.has(s.layer));
         const at = (n: number) =>
-          attempt(new Map([...half, ...raised(rest.slice(0, n), "int8 block weights")]), byHarm);
+          attempt(new Map([...twelve, ...raised(rest.slice(0, n), "int8 block weights")]), byHarm);
         if (result.accepted) result = await least(rest.length, at, result, -1);
       }
     }

@@ -1,17 +1,18 @@
 import type { Runs } from "@pare/ops/kernels";
 import type { Affine, CodeLimits } from "../weights/affine.ts";
+import type { CodeArray } from "../weights/codes.ts";
 
 /** Steps into which rounding errors, up to half a code, are sorted. */
 const BINS = 32;
 
 /**
- * Moves a few int8 codes by one, in place, so that the rounding errors of each group's elements in this piece add up to half a
+ * Moves a few codes by one, in place, so that the rounding errors of each group's elements in this piece add up to half a
  * code at most: those whose value lay nearest to the middle between two codes. What reads the weight mostly has inputs of
  * one sign, and a sum of errors that is not zero then shifts its whole output. (The channel-wise step of SQuant, Guo et
  * al. 2022, arXiv:2202.07471.)
  */
 export function balance(
-  codes: Int8Array,
+  codes: CodeArray,
   data: Float32Array,
   runs: Runs,
   { scale, zeroPoint }: Affine,

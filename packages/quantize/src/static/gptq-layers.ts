@@ -10,8 +10,9 @@ import {
 import { inferTypes } from "@pare/ops/infer";
 import { Fingerprint } from "@pare/ops/numeric";
 import { statisticKey } from "@pare/ops/observe";
+import type { CodeLimits } from "../weights/affine.ts";
 import { type ChannelOperator, channelOperators } from "../weights/channels.ts";
-import type { Rounding } from "../weights/codes.ts";
+import type { CodeArray, Rounding } from "../weights/codes.ts";
 import { gptqCodes, type MatrixView } from "./gptq.ts";
 
 /** Most inputs of a layer: the time to round it grows with the cube. */
@@ -36,7 +37,7 @@ export const gramOf = ({ node, reads }: ChannelOperator): Observation => ({
 export function gptqRounding(
   operator: ChannelOperator,
   statistics: Statistics,
-  limits: { readonly min: number; readonly max: number },
+  limits: CodeLimits,
 ): Rounding | undefined {
   const gram = statistics.get(statisticKey(gramOf(operator).statistic, operator.reads));
   if (!gram) return undefined;
@@ -56,7 +57,7 @@ export function gptqRounding(
 }
 
 /** Codes that were found, for as long as the statistics live: a search asks for the same again in each trial. */
-const found = new WeakMap<ResidentTensor, Map<string, Int8Array>>();
+const found = new WeakMap<ResidentTensor, Map<string, CodeArray>>();
 
 function matrixOf({ node, layout }: ChannelOperator): MatrixView {
   const { inputs, outputs } = layout;

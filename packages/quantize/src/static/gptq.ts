@@ -1,4 +1,5 @@
-import type { Affine } from "../weights/affine.ts";
+import type { Affine, CodeLimits } from "../weights/affine.ts";
+import type { CodeArray } from "../weights/codes.ts";
 
 /** Share of the mean of the diagonal that is added to it, so that it can be inverted. */
 const DAMPING = 0.01;
@@ -23,13 +24,13 @@ export function gptqCodes(
   gram: Float32Array,
   { scale, zeroPoint }: Affine,
   groups: Int32Array,
-  limits: { readonly min: number; readonly max: number },
-): Int8Array {
+  limits: CodeLimits,
+): CodeArray {
   const order = Array.from({ length: inputs }, (_, i) => i).sort(
     (a, b) => gram[b * inputs + b]! - gram[a * inputs + a]! || a - b,
   );
   const spread = spreading(gram, order);
-  const codes = new Int8Array(data.length);
+  const codes = limits.max > 127 ? new Int16Array(data.length) : new Int8Array(data.length);
   const row = new Float64Array(inputs);
   for (let o = 0; o < outputs; o++) {
     for (let i = 0; i < inputs; i++) row[i] = data[at(o, order[i]!)]!;

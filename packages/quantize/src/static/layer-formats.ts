@@ -1,12 +1,12 @@
 import type { Pass } from "@pare/core";
-import { float16 } from "../float16/float16.ts";
 import { int8Weights } from "../weights/int8-weights.ts";
+import { int12Weights } from "../weights/int12-weights.ts";
 import { biasCorrection } from "./bias-correction.ts";
 import { int8 } from "./int8.ts";
 import type { QuantizationOptions } from "./int8-options.ts";
 
 /** What a layer is stored and computed in, from the smallest on. */
-export type LayerFormat = "int8" | "int8 weights" | "int8 block weights" | "float16 weights";
+export type LayerFormat = "int8" | "int8 weights" | "int8 block weights" | "int12 weights";
 
 /** A layer and how much each format of it alone disturbs the outputs. */
 export interface Sensitivity {
@@ -32,8 +32,8 @@ export const blocks = { granularity: "block", blockSize: BLOCK } as const;
 export const byBlocks = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
   sensitivity.toSorted((a, b) => blockGain(b) - blockGain(a));
 
-/** Layers whose weights lose most in blocks for the bytes of float16 first. */
-export const byHalf = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
+/** Layers whose weights lose most in blocks for the bytes of 12 bits first. */
+export const byTwelve = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
   sensitivity.toSorted((a, b) => noise(b.blockDb) / b.elements - noise(a.blockDb) / a.elements);
 
 const blockGain = ({ weightDb, blockDb, elements }: WeightSensitivity) => (noise(weightDb) - noise(blockDb)) / elements;
@@ -52,13 +52,13 @@ export function passesFor(
   const rounded = of("int8", "int8 weights");
   const stored = of("int8 weights");
   const inBlocks = of("int8 block weights");
-  const half = of("float16 weights");
+  const twelve = of("int12 weights");
   return [
     ...(rounded.length > 0 ? [biasCorrection({ ...settings, include: layersOf(rounded) })] : []),
     ...(whole.length > 0 ? [int8({ ...settings, include: layersOf(whole) })] : []),
     ...(stored.length > 0 ? [int8Weights({ include: weightsOf(stored), rounding })] : []),
     ...(inBlocks.length > 0 ? [int8Weights({ include: weightsOf(inBlocks), rounding, ...blocks })] : []),
-    ...(half.length > 0 ? [float16({ compute: "float32", include: weightsOf(half) })] : []),
+    ...(twelve.length > 0 ? [int12Weights({ include: weightsOf(twelve), rounding })] : []),
   ];
 }
 

@@ -26,6 +26,9 @@ export interface EncodedWeight {
   readonly affine: (signal?: AbortSignal) => Promise<Affine>;
 }
 
+/** Codes before they are packed. */
+export type CodeArray = Int8Array | Int16Array;
+
 /**
  * How codes are chosen: the nearest; the nearest but for a few, moved so that the rounding errors of a channel cancel; or all
  * at once by what is known of the inputs.
@@ -33,7 +36,7 @@ export interface EncodedWeight {
 export type Rounding =
   | "nearest"
   | "balanced"
-  | { readonly key: string; readonly codes: (data: Float32Array, affine: Affine, groups: Int32Array) => Int8Array };
+  | { readonly key: string; readonly codes: (data: Float32Array, affine: Affine, groups: Int32Array) => CodeArray };
 
 export interface EncodeOptions {
   /** Name of the weight in messages. */
@@ -73,7 +76,7 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
   });
   const how = typeof rounding === "string" ? rounding : rounding.key;
   const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, bits, leastError, adjust?.key])}`;
-  const stored = (codes: Int8Array) => (codeFormats[format].bits === 4 ? pack("int4", codes) : codes);
+  const stored = (codes: CodeArray) => (codeFormats[format].bits === 4 ? pack("int4", codes as Int8Array) : codes);
   const dtype = format as "int8";
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });
   return {
@@ -90,7 +93,7 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
               // What is cut ends at the last code that is used, which the format may have more of.
               if (leastError && granularity.kind !== "block")
                 pieces.forEach((c, i) => void (pieces[i] = Math.max(limits.min, Math.min(limits.max, c))));
-              if (rounding === "balanced") balance(pieces as Int8Array, data, runs, a, limits);
+              if (rounding === "balanced") balance(pieces as CodeArray, data, runs, a, limits);
               return pieces;
             },
           })

@@ -1,0 +1,102 @@
+import {
+  attr,
+  byteLengthOf,
+  definePass,
+  deriveTensor,
+  edit,
+  elementCount,
+  node,
+  PASS_API_VERSION,
+  type Tensor,
+} from "@pare/core";
+import { pack } from "@pare/ops/numeric";
+import { weightCandidates } from "@pare/ops/weights";
+import * as z from "zod";
+import { scopeOptions } from "../options.ts";
+import { gramOf } from "../static/gptq-layers.ts";
+import { type CodeLimits, codeLimits } from "./affine.ts";
+import { encoded } from "./codes.ts";
+import { DECODER_BYTES, encodeWeight } from "./encode.ts";
+import { granularityOf } from "./granularity.ts";
+import { layoutOf } from "./layout.ts";
+import { roundedByInputs, roundingOf, weightRounding } from "./rounding.ts";
+
+/** 16 times the codes of int8, and those of int4. */
+const LIMITS: CodeLimits = { min: -(16 * 127 + 7), max: 16 * 127 + 7 };
+
+/**
+ * Stores weights in 12 bits with a scale for each output channel: codes `16 * high + low`, `high` as int8 and `low` as int4, each
+ * behind a DequantizeLinear. Three quarters of the bytes of float16, and 24 dB closer than int8; activations stay float32.
+ */
+export const int12Weights = definePass({
+  name: "int12-weights",
+  apiVersion: PASS_API_VERSION,
+  options: z.strictObject({ rounding: weightRounding, ...scopeOptions }),
+  observe: (model, { rounding }, host) => roundedByInputs(model, rounding, host).map(gramOf),
+  run: (model, options, ctx) =>
+    edit(model, (e) => {
+      const { rounding } = options;
+      const matrices = new Map(roundedByInputs(model, rounding, ctx).map((o) => [o.weight, o]));
+      for (const candidate of weightCandidates(model, options, ctx)) {
+        const { weight, tensor: source } = candidate;
+        const granularity = granularityOf(candidate, "channel", 0);
+        const count = elementCount(source.shape);
+        const { groups } = layoutOf(source.shape, granularity);
+        const bytes = byteLengthOf("int8", count) + byteLengthOf("int4", count) + 2 * byteLengthOf("float32", groups);
+        if (bytes + 3 * DECODER_BYTES >= byteLengthOf("float32", count)) {
+          ctx.skip(weight, `has ${count} elements in ${groups} groups: codes and scales would not be smaller`);
+          continue;
+        }
+        const { codes, scale } = encoded(source, {
+          name: weight.name,
+          format: "int16",
+          bits: 12,
+          granularity,
+          symmetric: true,
+          rounding: roundingOf(rounding, count, granularity, LIMITS, matrices.get(weight.name), ctx.statistics),
+          adjust: {
+            key: `${LIMITS.max}`,
+            scales: (scale) => scale.forEach((s, g) => void (scale[g] = (s * codeLimits(12, true).max) / LIMITS.max)),
+          },
+        });
+        const high = deriveTensor(codes as Tensor<"int16">, {
+          key: "high@1",
+          dtype: "int8",
+          map: (data) => Int8Array.from(data, highOf),
+        });
+        const low = deriveTensor(codes as Tensor<"int16">, {
+          key: "low@1",
+          dtype: "int4",
+          map: (data) =>
+            pack(
+              "int4",
+              Int8Array.from(data, (c) => c - 16 * highOf(c)),
+            ),
+        });
+        const highScale = deriveTensor(scale, { key: "high@1", map: (data) => data.map((s) => 16 * s) });
+        const axis = granularity.kind === "channel" ? { axis: attr.int(granularity.axis) } : {};
+        encodeWeight(
+          e,
+          weight,
+          [
+            { suffix: "high", tensor: high },
+            { suffix: "high_scale", tensor: highScale },
+            { suffix: "low", tensor: low },
+            { suffix: "low_scale", tensor: scale },
+          ],
+          ([h, hs, l, ls]) => {
+            const parts = [e.fresh(`${weight.name}_high`), e.fresh(`${weight.name}_low`)] as const;
+            return [
+              node("DequantizeLinear", [h!, hs!], [parts[0]], axis),
+              node("DequantizeLinear", [l!, ls!], [parts[1]], axis),
+              node("Add", parts, [weight.name]),
+            ];
+          },
+        );
+        ctx.done(weight, { granularity: granularity.kind });
+      }
+    }),
+});
+
+/** Rounds to a multiple of 16, upwards half way: what is left is in -8 to 7. */
+const highOf = (code: number) => (code + 8) >> 4;
