@@ -89,7 +89,7 @@ export const int8Ocr: Benchmark = {
         cases,
         notes: [
           `ONNX Runtime's static int8 (1.32, min-max, per channel) reads ${peer.same} of the ${peer.lines} lines as the float model does, in ${peer.bytes} bytes.`,
-          `autoFix left ${count("int8")} layers in int8, ${count("int8 weights")} with int8 weights and float32 activations, ${count("int8 block weights")} with int8 weights in blocks, ${count("int12 weights")} with weights in 12 bits.`,
+          `autoFix left ${count("int8")} layers in int8, ${count("int8 weights")} with int8 weights and float32 activations, ${count("int12 weights")} with weights in 12 bits.`,
           ...fixed.trials.map(
             (t, i) =>
               `trial ${i + 1}: ${(100 - t.drop!).toFixed(1)} % of ${t.samples}, ${t.accepted ? "accepted" : "too far off"}`,

@@ -58,6 +58,7 @@ describe("weights that are decoded when the model is loaded", () => {
         attributes: { axis: attr.int(0), block_size: attr.int(2) },
       },
     ],
+    ["4 bits", { codes: tensor("int4", [2, 3], Uint8Array.of(0x21, 0x83, 0xf7)) }],
     ["16 bits", { codes: tensor("int16", [2, 3], [-32768, -1, 0, 1, 64, 32767]) }],
   ])("have the same values: %s", async (_, change) => {
     const before = stored(change);
@@ -70,8 +71,12 @@ describe("weights that are decoded when the model is loaded", () => {
     expect([...dataOf(got["y"]!)]).toEqual([...dataOf(want["y"]!)]);
   });
 
-  test("4 bits and blocks that do not fill the axis stay behind DequantizeLinear, and the model is the same object", () => {
-    const nibbles = stored({ codes: tensor("int4", [2, 3], Uint8Array.of(0x21, 0x43, 0x65)) });
+  test("blocks of 4 bits and blocks that do not fill the axis stay behind DequantizeLinear, and the model is the same object", () => {
+    const nibbles = stored({
+      codes: tensor("int4", [2, 4], Uint8Array.of(0x21, 0x43, 0x65, 0x87)),
+      scale: tensor("float32", [2, 2], [1, 2, 3, 4]),
+      attributes: { axis: attr.int(1), block_size: attr.int(2) },
+    });
     const short = stored({
       scale: tensor("float32", [2, 2], [1, 2, 3, 4]),
       attributes: { axis: attr.int(1), block_size: attr.int(2) },

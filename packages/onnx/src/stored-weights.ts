@@ -17,7 +17,7 @@ import { codeOf } from "@pare/ops/dtype-codes";
  * The model with integer weights that are only stored so (what reads them computes in float32) decoded by Cast, Sub and
  * Mul, to the same values, in the place of DequantizeLinear. ONNX Runtime folds those when it loads a model, so that it
  * runs as fast as with float weights; DequantizeLinear it keeps, for fusion with quantized activations, and computes in
- * every run. Weights beside quantized activations or of 4 bits stay behind DequantizeLinear.
+ * every run. Weights beside quantized activations or in blocks of 4 bits stay behind DequantizeLinear.
  */
 export function decodeOnLoad(model: Model): Model {
   return edit(model, (e) => {
@@ -97,7 +97,8 @@ function storedWeight(view: GraphView, n: Node): StoredWeight | undefined {
   const whole = codes.shape;
   const size = intAttribute(n, "block_size", 0);
   if (size > 0) {
-    if (!(along >= 0 && along < rank) || whole[along]! % size !== 0) return undefined;
+    // Those of 4 bits ONNX Runtime fuses with the product that reads them.
+    if (codes.dtype === "int4" || !(along >= 0 && along < rank) || whole[along]! % size !== 0) return undefined;
     const split = (block: number) => whole.flatMap((d, i) => (i === along ? [d / size, block] : [d]));
     return { scale, zeroPoint, whole, blocks: split(size), shape: split(1) };
   }

@@ -39,6 +39,7 @@ export {
   float16,
   int8,
   int8Weights,
+  int12Weights,
   iou,
   top1,
 } from "@pare/quantize";

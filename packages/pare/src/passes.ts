@@ -10,6 +10,7 @@ import {
   float16,
   int8,
   int8Weights,
+  int12Weights,
   smoothQuant,
 } from "@pare/quantize";
 
@@ -44,6 +45,7 @@ export const flaggedPasses: readonly FlaggedPass[] = [
   ),
   flagged("weights and arithmetic in half precision, but for what would overflow or vanish", float16),
   flagged("weights as 8-bit codes with scales", int8Weights),
+  flagged("weights as 12-bit codes with scales: closer than float16 with --samples, and smaller", int12Weights),
   flagged("weights of matrix products in blocks of 4 or 8 bits; finer with --samples", blockWeights),
   flagged("weights as integers times 2^-bits", fixedPoint),
   flagged("scale channels between layers so that integers fit them; changes no result", equalize),

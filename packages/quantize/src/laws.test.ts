@@ -9,6 +9,7 @@ import {
   float16,
   int8,
   int8Weights,
+  int12Weights,
   smoothQuant,
 } from "./index.ts";
 import { anyHost } from "./test/statistics.ts";
@@ -18,6 +19,7 @@ const passes = [
   ["int8Weights, blocks, asymmetric", int8Weights, { granularity: "block", symmetric: false }],
   ["blockWeights", blockWeights, {}],
   ["blockWeights, 8 bits, symmetric", blockWeights, { bits: 8, symmetric: true, blockSize: 16 }],
+  ["int12Weights", int12Weights, {}],
   ["dynamicInt8", dynamicInt8, {}],
   ["dynamicInt8, convolutions too", dynamicInt8, { ops: ["MatMul", "Gemm", "Conv"], granularity: "tensor" }],
   ["fixedPoint", fixedPoint, { bits: 8 }],
@@ -34,6 +36,7 @@ const measuring = [
   ["smoothQuant", smoothQuant, {}],
   ["blockWeights, gptq", blockWeights, { rounding: "gptq" }],
   ["int8Weights, gptq", int8Weights, { rounding: "gptq" }],
+  ["int12Weights, gptq", int12Weights, { rounding: "gptq" }],
 ] as const;
 
 const subjects = [...passes.map((p) => [...p, {}] as const), ...measuring.map((p) => [...p, anyHost] as const)];
@@ -43,7 +46,7 @@ for (const [name, factory, options, host] of subjects)
     const skip = Object.values(options).includes("gptq")
       ? { "makes a weight that is larger than memory without holding it": "GPTQ rounds a weight as a whole" }
       : {};
-    const prepares = [int8, int8Weights, blockWeights, dynamicInt8].some((f) => f === factory);
+    const prepares = [int8, int8Weights, int12Weights, blockWeights, dynamicInt8].some((f) => f === factory);
     for (const law of passLaws(factory as Parameters<typeof passLaws>[0], { options, prepares, host, skip }))
       test.skipIf(law.skipped !== undefined)(law.name, { timeout: 60_000 }, law.run);
   });

@@ -12,9 +12,10 @@ import {
 import { type Candidate, channelAxis, weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 import { products, scopeOptions } from "../options.ts";
+import { codeLimits } from "../weights/affine.ts";
 import { encoded } from "../weights/codes.ts";
 import { storeCodes } from "../weights/encode.ts";
-import type { Granularity } from "../weights/layout.ts";
+import { granularityOf } from "../weights/granularity.ts";
 
 /**
  * Computes products in integers without samples: weights are int8 codes, and each activation gets the codes of its own range
@@ -48,18 +49,14 @@ export const dynamicInt8 = definePass({
           ctx.skip(weight, reason);
           continue;
         }
-        const { role, tensor: source } = candidate;
-        const rank = source.shape.length;
-        const axis = channelAxis(role.op, role.input, rank);
-        const granularity: Granularity =
-          options.granularity === "tensor" || axis === undefined ? { kind: "tensor" } : { kind: "channel", axis };
-        const made = encoded(source, {
+        const granularity = granularityOf(candidate, options.granularity);
+        const made = encoded(candidate.tensor, {
           name: weight.name,
           format: "int8",
           granularity,
           symmetric: true,
           rounding: granularity.kind === "channel" ? options.rounding : "nearest",
-          bits: options.reduceRange ? 7 : undefined,
+          limits: codeLimits(options.reduceRange ? 7 : 8, true),
         });
         storeCodes(e, weight, made, granularity);
         for (const { view, node: reader } of weight.uses)

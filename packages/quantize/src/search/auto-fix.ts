@@ -19,9 +19,7 @@ import { equalize } from "../static/equalize.ts";
 import { int8 } from "../static/int8.ts";
 import { planned, type QuantizationOptions, quantizationOptions } from "../static/int8-options.ts";
 import {
-  blocks,
-  byBlocks,
-  byTwelve,
+  byWeight,
   type LayerFormat,
   passesFor,
   type Sensitivity,
@@ -119,14 +117,14 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   const wishes = [int8(settings), biasCorrection(settings)].flatMap((p) => p.observe!(base, host));
   const statistics: Statistics = await gathering(base, wishes, host, signal ?? new AbortController().signal);
   const known: RunOptions = { ...host, gather: async () => statistics };
-  const make = async (passes: readonly Pass[], from = base) => (await run(passes, from, known)).model;
+  const make = (passes: readonly Pass[], from = base) => run(passes, from, known);
 
   const few = takeSamples(samples, SENSITIVITY_SAMPLES);
   const linear = linearOutputs(base);
   const reference = await outputsOf(runtime, linear, few, signal);
   const alone = (name: string, pass: Pass) =>
     keep(`alone ${name}`, async () =>
-      sqnr(reference, await outputsOf(runtime, await make([pass], linear), few, signal)),
+      sqnr(reference, await outputsOf(runtime, (await make([pass], linear)).model, few, signal)),
     );
   const measuring = <T, R>(list: readonly T[], nameOf: (item: T) => string, measure: (item: T) => Promise<R>) =>
     inPairs(list, (item, i) => {
@@ -147,9 +145,8 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
       sensitivity,
       (s) => s.weight,
       async (s) => {
-        const stored = { include: [s.weight], rounding: settings.rounding };
-        const weightDb = await alone(`weight ${s.weight}`, int8Weights(stored));
-        return { ...s, weightDb, blockDb: await alone(`blocks ${s.weight}`, int8Weights({ ...stored, ...blocks })) };
+        const pass = int8Weights({ include: [s.weight], rounding: settings.rounding });
+        return { ...s, weightDb: await alone(`weight ${s.weight}`, pass) };
       },
     );
 
@@ -163,7 +160,7 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     for (const [layer, format] of weights) formats.set(layer, format);
     options.onProgress?.(`trial ${trials.length + 1}`, trials.length, budget);
     const verdict = await keep(`trial ${JSON.stringify([...formats])}`, async () =>
-      judge.judge(await make(passes(formats))),
+      judge.judge((await make(passes(formats))).model),
     );
     trials.push({ formats, ...verdict });
     return { formats, accepted: verdict.accepted, weights };
@@ -189,33 +186,22 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     if (!result.accepted) {
       const measured = await withWeights();
       sensitivity = measured;
-      const [inBlocks, inTwelve] = [byBlocks(measured), byTwelve(measured)];
-      result = await attempt(raised(inBlocks, "int8 block weights"), byHarm);
-      if (result.accepted) {
-        const at = (n: number) => attempt(raised(inBlocks.slice(0, n), "int8 block weights"), byHarm);
-        result = await least(inBlocks.length, at, result);
-      } else {
-        const whole = raised(inBlocks, "int8 block weights");
-        let twelve: Raised = new Map();
-        result = await least(inTwelve.length, async (n) => {
-          const at = raised(inTwelve.slice(0, n), "int12 weights");
-          const tried = await attempt(new Map([...whole, ...at]), byHarm);
-          if (tried.accepted) twelve = at;
-          return tried;
-        });
-        const rest = inBlocks.filter((s) => !twelve.has(s.layer));
-        const at = (n: number) =>
-          attempt(new Map([...twelve, ...raised(rest.slice(0, n), "int8 block weights")]), byHarm);
-        if (result.accepted) result = await least(rest.length, at, result, -1);
-      }
+      const inTwelve = byWeight(measured);
+      const at = (n: number) => attempt(raised(inTwelve.slice(0, n), "int12 weights"), byHarm);
+      result = await least(inTwelve.length, at);
     }
     const { weights } = result;
     if (result.accepted) result = await least(byHarm.length, (n) => attempt(weights, byHarm.slice(0, n)), result);
   }
+  const { model, report } = await make(passes(result.formats));
+  const leftAlone = new Set(report.passes.flatMap((p) => p.skipped.map((s) => s.name)));
+  const formats = new Map(result.formats);
+  for (const { layer, weight } of layers)
+    if (formats.get(layer) !== "int8" && leftAlone.has(weight)) formats.set(layer, "float32");
   return {
-    model: await make(passes(result.formats)),
+    model,
     base,
-    formats: result.formats,
+    formats,
     ...(judge.reference === undefined ? {} : { reference: judge.reference }),
     sensitivity,
     trials,

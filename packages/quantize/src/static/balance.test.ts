@@ -37,7 +37,7 @@ describe("balance", () => {
           ranges.min[groupOf(i)] = Math.min(ranges.min[groupOf(i)]!, v);
           ranges.max[groupOf(i)] = Math.max(ranges.max[groupOf(i)]!, v);
         });
-        const affine = affineOf(ranges, "int8", symmetric, "w", bits);
+        const affine = affineOf(ranges, codeLimits(bits, symmetric), symmetric, "w");
         const { min, max } = codeLimits(bits, symmetric);
         const runs = layout.runs(0, data.length);
         const codes = toCodes("int8", data, runs, affine);

@@ -57,13 +57,13 @@ export const biasCorrection = definePass({
       const weight = weights.get(o.weight)!;
       if (!means) ctx.skip(weight, "the mean of its input was not measured");
       else {
-        const { granularity, bits, leastError } = weightGranularity(scheme, options, o.node, weight);
+        const { granularity, limits, leastError } = weightGranularity(scheme, options, o.node, weight);
         const made = encoded(weight.tensor as Tensor<"float32">, {
           name: o.weight,
           format: scheme.weights.dtype as "int8",
           symmetric: scheme.weights.symmetric,
           granularity,
-          bits,
+          limits,
           leastError,
           rounding: roundingOf(
             options,

@@ -12,11 +12,11 @@ import { inferTypes } from "@pare/ops/infer";
 import { channelAxis, namePattern } from "@pare/ops/weights";
 import * as z from "zod";
 import { scopeOptions } from "../options.ts";
-import { codeLimits } from "../weights/affine.ts";
+import { type CodeLimits, codeLimits } from "../weights/affine.ts";
 import type { ChannelOperator } from "../weights/channels.ts";
 import type { Rounding } from "../weights/codes.ts";
 import type { Granularity } from "../weights/layout.ts";
-import { gptqRounding } from "./gptq-layers.ts";
+import { roundingBy } from "../weights/rounding.ts";
 import { namesOf, planQuantization, type QuantizationPlan, type QuantizedNode } from "./plan.ts";
 import { calibrations } from "./ranges.ts";
 
@@ -141,29 +141,24 @@ export function roundingOf(
   statistics: Statistics,
 ): Rounding {
   const own = optionsOf(options, node, scheme);
-  const limits = codeLimits(bitsOf(own, scheme) ?? 8, scheme.weights.symmetric);
-  const byInputs = own.rounding === "gptq" && matrix ? gptqRounding(matrix, statistics, limits) : undefined;
-  if (byInputs) return byInputs;
-  return own.rounding !== "nearest" && granularity.kind === "channel" ? "balanced" : "nearest";
+  return roundingBy(own.rounding, granularity, limitsOf(own, scheme), matrix, statistics);
 }
 
 /** Layers of a plan that are rounded by their inputs. */
 export const isRoundedByInputs = (options: QuantizationOptions, scheme: QuantizationScheme) => (o: ChannelOperator) =>
   optionsOf(options, o.node, scheme).rounding === "gptq";
 
-/** Bits that are used of the codes of weights, where they are fewer than the type has. */
-const bitsOf = ({ bits, reduceRange }: QuantizationOptions, { weights }: QuantizationScheme): number | undefined => {
-  const least = Math.min(bits ?? 8, reduceRange ? 7 : 8, weights.bits ?? 8);
-  return least < 8 ? least : undefined;
-};
+/** The codes of weights that are used. */
+const limitsOf = ({ bits, reduceRange }: QuantizationOptions, { weights }: QuantizationScheme): CodeLimits =>
+  codeLimits(Math.min(bits ?? 8, reduceRange ? 7 : 8, weights.bits ?? 8), weights.symmetric);
 
-/** What shares a scale in a weight, how many bits are used, and whether scales are searched that leave the least error. */
+/** What shares a scale in a weight, which codes are used, and whether scales are searched that leave the least error. */
 export function weightGranularity(
   scheme: QuantizationScheme,
   options: QuantizationOptions,
   op: Node,
   { tensor }: Weight,
-): { granularity: Granularity; bits: number | undefined; leastError: boolean } {
+): { granularity: Granularity; limits: CodeLimits; leastError: boolean } {
   const own = optionsOf(options, op, scheme);
   const rank = tensor.shape.length;
   const operator = scheme.operators.get(op.op);
@@ -171,7 +166,7 @@ export function weightGranularity(
   const axis = operator?.weightAxis ?? channelAxis(op, operator?.weight ?? 1, rank);
   return {
     granularity: wanted === "tensor" || axis === undefined || rank < 2 ? { kind: "tensor" } : { kind: "channel", axis },
-    bits: bitsOf(own, scheme),
+    limits: limitsOf(own, scheme),
     leastError: own.weightRanges === "mse",
   };
 }

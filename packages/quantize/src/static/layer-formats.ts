@@ -5,8 +5,8 @@ import { biasCorrection } from "./bias-correction.ts";
 import { int8 } from "./int8.ts";
 import type { QuantizationOptions } from "./int8-options.ts";
 
-/** What a layer is stored and computed in, from the smallest on. */
-export type LayerFormat = "int8" | "int8 weights" | "int8 block weights" | "int12 weights";
+/** What a layer is stored and computed in, from the smallest on; float32 where codes would take as many bytes. */
+export type LayerFormat = "int8" | "int8 weights" | "int12 weights" | "float32";
 
 /** A layer and how much each format of it alone disturbs the outputs. */
 export interface Sensitivity {
@@ -16,27 +16,16 @@ export interface Sensitivity {
   readonly weight: string;
   /** SQNR in dB of the outputs, before a last Softmax or Sigmoid, when only this layer is computed in integers. */
   readonly int8Db: number;
-  /** The same when only its weight is int8, with a scale for each channel, and for each block; measured where weights had to be raised. */
+  /** The same when only its weight is int8; measured where weights had to be raised. */
   readonly weightDb?: number;
-  readonly blockDb?: number;
   /** Elements of the weight. */
   readonly elements: number;
 }
-export type WeightSensitivity = Sensitivity & { readonly weightDb: number; readonly blockDb: number };
+export type WeightSensitivity = Sensitivity & { readonly weightDb: number };
 
-/** Elements that share a scale in block weights. */
-const BLOCK = 32;
-export const blocks = { granularity: "block", blockSize: BLOCK } as const;
-
-/** Layers whose weights lose most in whole channels for the bytes of the scales of blocks first. */
-export const byBlocks = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
-  sensitivity.toSorted((a, b) => blockGain(b) - blockGain(a));
-
-/** Layers whose weights lose most in blocks for the bytes of 12 bits first. */
-export const byTwelve = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
-  sensitivity.toSorted((a, b) => noise(b.blockDb) / b.elements - noise(a.blockDb) / a.elements);
-
-const blockGain = ({ weightDb, blockDb, elements }: WeightSensitivity) => (noise(weightDb) - noise(blockDb)) / elements;
+/** Layers whose weights lose most in int8 for the bytes of 12 bits first. */
+export const byWeight = (sensitivity: readonly WeightSensitivity[]): WeightSensitivity[] =>
+  sensitivity.toSorted((a, b) => noise(b.weightDb) / b.elements - noise(a.weightDb) / a.elements);
 
 /** The passes that give each layer its format. */
 export function passesFor(
@@ -51,13 +40,11 @@ export function passesFor(
   const whole = of("int8");
   const rounded = of("int8", "int8 weights");
   const stored = of("int8 weights");
-  const inBlocks = of("int8 block weights");
   const twelve = of("int12 weights");
   return [
     ...(rounded.length > 0 ? [biasCorrection({ ...settings, include: layersOf(rounded) })] : []),
     ...(whole.length > 0 ? [int8({ ...settings, include: layersOf(whole) })] : []),
     ...(stored.length > 0 ? [int8Weights({ include: weightsOf(stored), rounding })] : []),
-    ...(inBlocks.length > 0 ? [int8Weights({ include: weightsOf(inBlocks), rounding, ...blocks })] : []),
     ...(twelve.length > 0 ? [int12Weights({ include: weightsOf(twelve), rounding })] : []),
   ];
 }

@@ -1,5 +1,5 @@
 import { type Chunks, failure } from "@pare/core";
-import { type CodeFormat, codeFormats, minMax, type Ranges } from "@pare/ops/kernels";
+import { minMax, type Ranges } from "@pare/ops/kernels";
 import type { Layout } from "./layout.ts";
 
 /** Ranges of the groups of a weight, in one sweep. */
@@ -34,18 +34,11 @@ export const codeLimits = (bits: number, symmetric: boolean): CodeLimits => {
 };
 
 /**
- * The affine codes of ranges. Symmetric: zero point 0, the largest magnitude at `max`. Otherwise the range, widened to
- * hold zero, over all codes of `bits` bits. A group of zeros has scale 1. (Jacob et al. 2018, arXiv:1712.05877.)
+ * The affine codes of ranges. Symmetric: zero point 0, the largest magnitude at the highest code. Otherwise the range, widened to
+ * hold zero, over all codes within `limits`. A group of zeros has scale 1. (Jacob et al. 2018, arXiv:1712.05877.)
  * @throws PareError `quantize/not-finite` naming the weight
  */
-export function affineOf(
-  { min, max }: Ranges,
-  format: CodeFormat,
-  symmetric: boolean,
-  name: string,
-  bits: number = codeFormats[format].bits,
-): Affine {
-  const [lowest, highest] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
+export function affineOf({ min, max }: Ranges, limits: CodeLimits, symmetric: boolean, name: string): Affine {
   const scale = new Float32Array(min.length);
   const zeroPoint = new Int32Array(min.length);
   for (let g = 0; g < min.length; g++) {
@@ -53,11 +46,11 @@ export function affineOf(
     if (!Number.isFinite(max[g]! - min[g]!) && !(min[g]! > max[g]!)) throw notFinite(name);
     const low = Math.min(0, min[g]!);
     const high = Math.max(0, max[g]!);
-    const wide = symmetric ? Math.max(-low, high) / highest : (high - low) / (highest - lowest);
+    const wide = symmetric ? Math.max(-low, high) / limits.max : (high - low) / (limits.max - limits.min);
     const s = Math.fround(wide);
     // A subnormal scale would lose the codes' precision, a zero one divides by zero.
     scale[g] = s >= 1.1754943508222875e-38 && s < Number.POSITIVE_INFINITY ? s : 1;
-    if (!symmetric) zeroPoint[g] = Math.max(lowest, Math.min(highest, Math.round(lowest - low / scale[g]!)));
+    if (!symmetric) zeroPoint[g] = Math.max(limits.min, Math.min(limits.max, Math.round(limits.min - low / scale[g]!)));
   }
   return { scale, zeroPoint };
 }

@@ -1,6 +1,6 @@
 import type { Chunks } from "@pare/core";
 import { type CodeFormat, codeFormats, minMax } from "@pare/ops/kernels";
-import { type Affine, affineOf, emptyRanges } from "./affine.ts";
+import { type Affine, affineOf, codeLimits, emptyRanges } from "./affine.ts";
 import { type Granularity, layoutOf } from "./layout.ts";
 import { shareSearch } from "./share-search.ts";
 
@@ -52,7 +52,11 @@ function leastError(band: Float32Array, columns: number, format: CodeFormat, sym
   const runs = layoutOf([band.length / columns, columns], { kind: "channel", axis: 1 }).runs(0, band.length);
   const ranges = emptyRanges(columns);
   minMax(band, runs, ranges);
-  const search = shareSearch((r) => affineOf(r, format, symmetric, name), ranges, codeFormats[format]);
+  const search = shareSearch(
+    (r) => affineOf(r, codeLimits(codeFormats[format].bits, symmetric), symmetric, name),
+    ranges,
+    codeFormats[format],
+  );
   search.add(band, runs);
   return search.best();
 }

@@ -16,7 +16,7 @@ import { evaluatorRuntime } from "@pare/testing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { numbers, random } from "../test/acme.ts";
-import { affineOf, rangesOf } from "./affine.ts";
+import { affineOf, codeLimits, rangesOf } from "./affine.ts";
 import { leastErrorAffine } from "./block-scales.ts";
 import { blockWeights } from "./block-weights.ts";
 import { layoutOf } from "./layout.ts";
@@ -97,7 +97,7 @@ describe("blockWeights", () => {
         const best = await leastErrorAffine(shape, granularity, pieces(piece), "int4", symmetric, "w");
         expect(await leastErrorAffine(shape, granularity, pieces(all.length), "int4", symmetric, "w")).toEqual(best);
         const layout = layoutOf(shape, granularity);
-        const plain = affineOf(await rangesOf(layout, pieces(all.length)), "int4", symmetric, "w");
+        const plain = affineOf(await rangesOf(layout, pieces(all.length)), codeLimits(4, symmetric), symmetric, "w");
         const errors = ({ scale, zeroPoint }: typeof best) => {
           const sums = new Float64Array(layout.groups);
           layout.runs(

@@ -12,7 +12,7 @@ import {
 import { type CodeFormat, codeFormats, type Ranges, toCodes } from "@pare/ops/kernels";
 import { pack } from "@pare/ops/numeric";
 import { balance } from "../static/balance.ts";
-import { type Affine, affineOf, codeLimits, rangesOf } from "./affine.ts";
+import { type Affine, affineOf, type CodeLimits, codeLimits, rangesOf } from "./affine.ts";
 import { leastErrorAffine } from "./block-scales.ts";
 import { type Granularity, groupsOf, layoutOf } from "./layout.ts";
 import { shareSearch } from "./share-search.ts";
@@ -45,8 +45,8 @@ export interface EncodeOptions {
   readonly granularity: Granularity;
   readonly symmetric: boolean;
   readonly rounding: Rounding;
-  /** Bits that are used of the format. */
-  readonly bits?: number | undefined;
+  /** The codes that are used of the format, by default all of them. */
+  readonly limits?: CodeLimits | undefined;
   /** Whether scales are searched under which the squared error is least; otherwise ranges are kept whole. */
   readonly leastError?: boolean;
   /** Changes scales before anything is encoded, in place; `key` says how. */
@@ -57,14 +57,14 @@ export interface EncodeOptions {
 
 /** Derives codes, scales and zero points; the ranges are found when one of them is first read. */
 export function encoded(source: Tensor<"float32">, options: EncodeOptions): EncodedWeight {
-  const { name, format, granularity, symmetric, rounding, bits, leastError = false, adjust } = options;
+  const { name, format, granularity, symmetric, rounding, leastError = false, adjust } = options;
   const layout = layoutOf(source.shape, granularity);
-  const limits = codeLimits(bits ?? codeFormats[format].bits, symmetric);
+  const limits = options.limits ?? codeLimits(codeFormats[format].bits, symmetric);
   const affine = memo(async (signal) => {
     if (leastError && granularity.kind === "block")
       return leastErrorAffine(source.shape, granularity, elementsOf(source, signal), format, symmetric, name);
     const ranges = await rangesOf(layout, elementsOf(source, signal));
-    const affine = (r: Ranges) => affineOf(r, format, symmetric, name, bits);
+    const affine = (r: Ranges) => affineOf(r, limits, symmetric, name);
     let found = affine(ranges);
     if (leastError) {
       const search = shareSearch(affine, ranges, limits);
@@ -75,7 +75,7 @@ export function encoded(source: Tensor<"float32">, options: EncodeOptions): Enco
     return found;
   });
   const how = typeof rounding === "string" ? rounding : rounding.key;
-  const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, bits, leastError, adjust?.key])}`;
+  const key = `${format}@1:${JSON.stringify([granularity, symmetric, how, limits, leastError, adjust?.key])}`;
   const stored = (codes: CodeArray) => (codeFormats[format].bits === 4 ? pack("int4", codes as Int8Array) : codes);
   const dtype = format as "int8";
   const keyed = (part: string) => (source.key === undefined ? {} : { key: `${source.key}|${key}.${part}` });

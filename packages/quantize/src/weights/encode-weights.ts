@@ -70,7 +70,7 @@ export function encodeWeights(
   for (const [name, groups] of byWeight) {
     const weight = constants.of(name)!;
     const [first, ...others] = groups.map((g) => weightGranularity(scheme, options, g.node, weight));
-    const { bits, leastError } = first!;
+    const { limits: used, leastError } = first!;
     // One tensor has one decoder: operators that see its channels elsewhere make it share one scale.
     const same = others.every((o) => JSON.stringify(o) === JSON.stringify(first));
     const granularity = same ? first!.granularity : ({ kind: "tensor" } as const);
@@ -84,7 +84,7 @@ export function encodeWeights(
       granularity,
       symmetric: scheme.weights.symmetric,
       rounding: rounding(groups, granularity),
-      bits,
+      limits: used,
       leastError,
       ...(limits.length > 0 ? { adjust: roomForBias(limits) } : {}),
     });

@@ -14,12 +14,12 @@ import { weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 import { scopeOptions } from "../options.ts";
 import { gramOf } from "../static/gptq-layers.ts";
-import { type CodeLimits, codeLimits } from "./affine.ts";
+import type { CodeLimits } from "./affine.ts";
 import { encoded } from "./codes.ts";
 import { DECODER_BYTES, encodeWeight } from "./encode.ts";
 import { granularityOf } from "./granularity.ts";
 import { layoutOf } from "./layout.ts";
-import { roundedByInputs, roundingOf, weightRounding } from "./rounding.ts";
+import { chosenRounding, roundedByInputs, roundingBy, weightRounding } from "./rounding.ts";
 
 /** 16 times the codes of int8, and those of int4. */
 const LIMITS: CodeLimits = { min: -(16 * 127 + 7), max: 16 * 127 + 7 };
@@ -39,7 +39,7 @@ export const int12Weights = definePass({
       const matrices = new Map(roundedByInputs(model, rounding, ctx).map((o) => [o.weight, o]));
       for (const candidate of weightCandidates(model, options, ctx)) {
         const { weight, tensor: source } = candidate;
-        const granularity = granularityOf(candidate, "channel", 0);
+        const granularity = granularityOf(candidate, "channel");
         const count = elementCount(source.shape);
         const { groups } = layoutOf(source.shape, granularity);
         const bytes = byteLengthOf("int8", count) + byteLengthOf("int4", count) + 2 * byteLengthOf("float32", groups);
@@ -47,17 +47,20 @@ export const int12Weights = definePass({
           ctx.skip(weight, `has ${count} elements in ${groups} groups: codes and scales would not be smaller`);
           continue;
         }
+        const operator = matrices.get(weight.name);
         const { codes, scale } = encoded(source, {
           name: weight.name,
           format: "int16",
-          bits: 12,
+          limits: LIMITS,
           granularity,
           symmetric: true,
-          rounding: roundingOf(rounding, count, granularity, LIMITS, matrices.get(weight.name), ctx.statistics),
-          adjust: {
-            key: `${LIMITS.max}`,
-            scales: (scale) => scale.forEach((s, g) => void (scale[g] = (s * codeLimits(12, true).max) / LIMITS.max)),
-          },
+          rounding: roundingBy(
+            chosenRounding(rounding, count, operator),
+            granularity,
+            LIMITS,
+            operator,
+            ctx.statistics,
+          ),
         });
         const high = deriveTensor(codes as Tensor<"int16">, {
           key: "high@1",

@@ -8,7 +8,7 @@ import { encoded } from "./codes.ts";
 import { DECODER_BYTES, storeCodes } from "./encode.ts";
 import { granularityOf } from "./granularity.ts";
 import { layoutOf } from "./layout.ts";
-import { roundedByInputs, roundingOf, weightRounding } from "./rounding.ts";
+import { chosenRounding, roundedByInputs, roundingBy, weightRounding } from "./rounding.ts";
 
 /**
  * Stores weights as int8 codes behind a DequantizeLinear; activations stay float32. `channel` has a scale for each
@@ -40,17 +40,17 @@ export const int8Weights = definePass({
           ctx.skip(weight, `has ${count} elements in ${groups} groups: codes and scales would not be smaller`);
           continue;
         }
+        const operator = matrices.get(weight.name);
         const made = encoded(source, {
           name: weight.name,
           format: "int8",
           granularity,
           symmetric,
-          rounding: roundingOf(
-            rounding,
-            count,
+          rounding: roundingBy(
+            chosenRounding(rounding, count, operator),
             granularity,
             codeLimits(8, symmetric),
-            matrices.get(weight.name),
+            operator,
             ctx.statistics,
           ),
         });

@@ -28,18 +28,29 @@ export function roundedByInputs(model: Model, rounding: WeightRounding, { runtim
   return rounding === "gptq" ? all : all.filter((o) => o.layout.inputs <= AUTO_INPUTS);
 }
 
-/** How a weight of `count` elements is rounded; `operator` is given where it may be by its inputs. */
-export function roundingOf(
+/** What {@link weightRounding} comes to for a weight of `count` elements; `operator` is given where it may be rounded by its inputs. */
+export const chosenRounding = (
   rounding: WeightRounding,
   count: number,
+  operator: ChannelOperator | undefined,
+): Exclude<WeightRounding, "auto"> =>
+  rounding === "nearest" || rounding === "balanced"
+    ? rounding
+    : operator
+      ? "gptq"
+      : count <= BALANCED_ELEMENTS
+        ? "balanced"
+        : "nearest";
+
+/** How a weight is rounded: by its inputs where they were measured, otherwise balanced. */
+export function roundingBy(
+  rounding: Exclude<WeightRounding, "auto">,
   granularity: Granularity,
   limits: CodeLimits,
   operator: ChannelOperator | undefined,
   statistics: Statistics,
 ): Rounding {
-  const byInputs = operator && gptqRounding(operator, statistics, limits);
-  if (byInputs) return byInputs;
+  const byInputs = rounding === "gptq" && operator ? gptqRounding(operator, statistics, limits) : undefined;
   // In a whole tensor or a short block errors cancel by themselves, or there is nothing to choose from.
-  const sum = rounding === "balanced" || (rounding !== "nearest" && count <= BALANCED_ELEMENTS);
-  return sum && granularity.kind === "channel" ? "balanced" : "nearest";
+  return byInputs ?? (rounding !== "nearest" && granularity.kind === "channel" ? "balanced" : "nearest");
 }

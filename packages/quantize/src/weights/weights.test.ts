@@ -1,9 +1,15 @@
-import { dataOf, type Model, resident, run, type Tensor, tensor } from "@pare/core";
+import { dataOf, type Model, resident, run, samplesFrom, type Tensor, tensor } from "@pare/core";
 import { parse } from "@pare/core/parse";
+import { evaluate } from "@pare/ops/evaluate";
+import { unpack } from "@pare/ops/numeric";
+import { gather } from "@pare/ops/observe";
+import { evaluatorRuntime } from "@pare/testing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { numbers, random } from "../test/acme.ts";
 import { fixedPoint } from "./fixed-point.ts";
 import { int8Weights } from "./int8-weights.ts";
+import { int12Weights } from "./int12-weights.ts";
 
 const matmul = (w: Tensor): Model =>
   parse(
@@ -27,23 +33,23 @@ async function decoded(m: Model): Promise<number[]> {
   });
 }
 
-describe("int8Weights", () => {
-  const weights = fc
-    .record({
-      rows: fc.integer({ min: 60, max: 90 }),
-      columns: fc.integer({ min: 3, max: 9 }),
-      seed: fc.integer(),
-      spread: fc.double({ min: -6, max: 6, noNaN: true }),
-    })
-    .map(({ rows, columns, seed, spread }) => {
-      let state = seed;
-      const values = Float32Array.from({ length: rows * columns }, () => {
-        state = (Math.imul(state, 1664525) + 1013904223) | 0;
-        return (state / 2 ** 31) * 10 ** spread;
-      });
-      return tensor("float32", [rows, columns], values);
+const weights = fc
+  .record({
+    rows: fc.integer({ min: 60, max: 90 }),
+    columns: fc.integer({ min: 3, max: 9 }),
+    seed: fc.integer(),
+    spread: fc.double({ min: -6, max: 6, noNaN: true }),
+  })
+  .map(({ rows, columns, seed, spread }) => {
+    let state = seed;
+    const values = Float32Array.from({ length: rows * columns }, () => {
+      state = (Math.imul(state, 1664525) + 1013904223) | 0;
+      return (state / 2 ** 31) * 10 ** spread;
     });
+    return tensor("float32", [rows, columns], values);
+  });
 
+describe("int8Weights", () => {
   test.each([
     [true, "nearest", 0.5001],
     [false, "nearest", 0.5001],
@@ -101,6 +107,78 @@ describe("int8Weights", () => {
       type: "int",
       value: 0,
     });
+  });
+});
+
+describe("int12Weights", () => {
+  /** Rows by columns of what a unit matrix gives. */
+  const product = async (m: Model, rows: number) => {
+    const unit = Float32Array.from({ length: rows * rows }, (_, i) => Number(i % (rows + 1) === 0));
+    return dataOf((await evaluate(m, { x: tensor("float32", [rows, rows], unit) }))["y"]!) as Float32Array;
+  };
+
+  test.each([
+    ["nearest", 0.5001],
+    ["balanced", 1.0001],
+  ] as const)(
+    "rounding %s: no weight is further than %s steps from its source, in 12 bits",
+    async (rounding, steps) => {
+      await fc.assert(
+        fc.asyncProperty(weights, async (w) => {
+          const { model, report } = await run(int12Weights({ rounding }), matmul(w));
+          // The smallest are left alone.
+          fc.pre(report.passes[0]!.done.length > 0);
+          const [rows, columns] = w.shape as [number, number];
+          const source = dataOf(w);
+          const got = await product(model, rows);
+          for (let c = 0; c < columns; c++) {
+            const column = Array.from({ length: rows }, (_, r) => r * columns + c);
+            const most = Math.max(...column.map((i) => Math.abs(source[i]!)));
+            for (const i of column)
+              expect(Math.abs(got[i]! - source[i]!)).toBeLessThanOrEqual((most / 2039) * steps + 1e-7 * most);
+          }
+          const bytes = [...model.graph.weights].reduce((sum, [, t]) => sum + t.byteLength, 0);
+          expect(bytes).toBe(rows * columns + Math.ceil((rows * columns) / 2) + 2 * 4 * columns);
+        }),
+      );
+    },
+  );
+
+  test("codes at both ends, and those half way between two of the coarse ones, are exact", async () => {
+    const codes = Float32Array.from({ length: 4079 }, (_, i) => i - 2039);
+    const { model } = await run(int12Weights(), matmul(tensor("float32", [4079, 1], codes)));
+    expect(await data(model.graph.weights.get("w_low_scale"))).toEqual([1]);
+    const high = await data(model.graph.weights.get("w_high"));
+    const low = unpack("int4", dataOf(await resident(model.graph.weights.get("w_low")!)) as Uint8Array, codes.length);
+    expect(high.map((h, i) => 16 * h + low[i]!)).toEqual([...codes]);
+  });
+
+  test("with samples, what a product gives is closer than with weights rounded by themselves", async () => {
+    const mix = random(5);
+    const inputs = Array.from({ length: 24 }, () => {
+      const source = mix();
+      return {
+        x: tensor(
+          "float32",
+          [1, 64],
+          Float32Array.from({ length: 64 }, (_, i) => source * Math.sin(i) + mix() / 50),
+        ),
+      };
+    });
+    const w = numbers([64, 12], 9);
+    const host = { runtime: evaluatorRuntime, samples: samplesFrom(inputs.slice(0, 16)), gather };
+    const error = async (options: Parameters<typeof int12Weights>[0]) => {
+      const { model } = await run(int12Weights(options), matmul(w), host);
+      let sum = 0;
+      for (const sample of inputs.slice(16)) {
+        const [want, got] = await Promise.all(
+          [matmul(w), model].map(async (m) => dataOf((await evaluate(m, sample))["y"]!)),
+        );
+        (want as Float32Array).forEach((v, i) => void (sum += (v - (got as Float32Array)[i]!) ** 2));
+      }
+      return sum;
+    };
+    expect(await error({})).toBeLessThan((await error({ rounding: "nearest" })) / 4);
   });
 });
 
