@@ -22,7 +22,7 @@ import {
 import { openSource } from "@pare/io";
 import type { OnnxWriteOptions } from "@pare/onnx";
 import { gather, type Reuse } from "@pare/ops/observe";
-import { cosine, type Diagnosis, type Metric } from "@pare/quantize";
+import { cosine, type Diagnosis, int8, type Metric } from "@pare/quantize";
 import { type Comparison, compare, fitInputs, gzipSize, nodeCount } from "@pare/report";
 import { litert } from "@pare/runtime-litert";
 import { ort } from "@pare/runtime-ort";
@@ -322,8 +322,13 @@ const warning = (code: string, message: string, hint: string): Diagnostic => ({
   hint,
 });
 
-async function outputOf(input: Input, { output, suffix, passes }: CompressOptions): Promise<string | undefined> {
-  const path = output ?? (suffix && input.file !== undefined ? suffixed(input.file, passes) : undefined);
+async function outputOf(
+  input: Input,
+  { output, suffix, passes, maxDrop }: CompressOptions,
+): Promise<string | undefined> {
+  // A search for maxDrop ends with int8.
+  const all = maxDrop === undefined ? passes : [...passes, int8()];
+  const path = output ?? (suffix && input.file !== undefined ? suffixed(input.file, all) : undefined);
   if (path === undefined || input.file === undefined) return path;
   const [to, from] = await Promise.all([path, input.file].map((p) => realpath(p).catch(() => resolve(p))));
   if (to === from)

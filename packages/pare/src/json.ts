@@ -29,7 +29,6 @@ const searchJson = ({ metric, reference, within, held, formats, sensitivity, tri
     ...s,
     int8Db: finite(s.int8Db),
     ...(s.weightDb === undefined ? {} : { weightDb: finite(s.weightDb) }),
-    ...(s.blockDb === undefined ? {} : { blockDb: finite(s.blockDb) }),
     format: formats.get(s.layer),
   })),
   trials: trials.map((t) => ({ ...t, formats: Object.fromEntries(t.formats) })),

@@ -14,7 +14,16 @@ import {
   value,
 } from "@pare/core";
 import { threshold } from "@pare/prune";
-import { fixedPoint, float16, int8Weights } from "@pare/quantize";
+import {
+  blockWeights,
+  dynamicInt8,
+  equalize,
+  fixedPoint,
+  float16,
+  int8,
+  int8Weights,
+  int12Weights,
+} from "@pare/quantize";
 import { expect, test } from "vitest";
 import { barText } from "./command/progress.ts";
 import { coverageProblems } from "./coverage.ts";
@@ -78,6 +87,9 @@ test("suffixes are those of transformers.js", () => {
   expect(suffix(threshold(), float16())).toBe("_fp16");
   expect(suffix(int8Weights())).toBe("_int8");
   expect(suffix(fixedPoint({ bits: 8 }))).toBe("_quantized");
+  expect(suffix(blockWeights({ bits: 4 }))).toBe("_q4");
+  expect(suffix(blockWeights({ bits: 8 }))).toBe("_quantized");
+  for (const pass of [int8(), dynamicInt8(), int12Weights()]) expect(suffix(equalize(), pass)).toBe("_quantized");
   expect(suffix(float16(), int8Weights())).toBe("_quantized");
   expect(suffix(pipeline("mine", [threshold(), int8Weights()]))).toBe("_int8");
   expect(suffix(threshold())).toBe("_small");
