@@ -3,6 +3,7 @@ import {
   failure,
   type Model,
   type Pass,
+  type Report,
   type RunOptions,
   type Runtime,
   run,
@@ -26,6 +27,7 @@ import {
   type WeightSensitivity,
 } from "../static/layer-formats.ts";
 import { int8Weights } from "../weights/int8-weights.ts";
+import { int12Weights } from "../weights/int12-weights.ts";
 import { dropJudge, type Judge, outputsOf, sqnr, sqnrJudge, type Verdict } from "./judge.ts";
 import { type Keeping, keeping } from "./kept.ts";
 import { linearOutputs } from "./linear-outputs.ts";
@@ -85,10 +87,9 @@ const SENSITIVITY_SAMPLES = 8;
 /**
  * Finds which layers must not be computed in integers for a metric to stay within `maxDrop`, or for outputs to keep `minSqnr`. Every
  * layer is measured alone. Then, with each trial measured on the guide: is all in integers good enough? If not, are all weights in int8,
- * with float32 activations? If not, in int8 with a scale for each block, or in 12 bits: of the first of these that is, as few layers as
- * suffice keep it, those first that lose most for its bytes. Last, the fewest layers are looked for that must compute in float32, in
- * the order of the harm they do. Layers are never tried one by one: that would pick what happens to suit the guide. A drop counts
- * as much as it may be on other samples, with 95 % confidence.
+ * with float32 activations? If not, as few of them as suffice get 12 bits, those first that lose most for the bytes. Last, of the
+ * layers with int8 weights as few as suffice compute in float32, in the order of the harm they do. Layers are never tried one by
+ * one: that would pick what happens to suit the guide. A drop counts as much as it may be on other samples, with 95 % confidence.
  * @throws PareError `quantize/no-scheme`, `quantize/no-samples`, `quantize/goal`, and what passes and the runtime throw
  */
 export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Promise<AutoFixResult> {
@@ -153,17 +154,17 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   const byHarm = sensitivity.toSorted((a, b) => a.int8Db - b.int8Db);
   const trials: Trial[] = [];
   const passes = (formats: Trial["formats"]) => passesFor(formats, sensitivity, settings);
-  /** Tries weights in formats above int8, and layers that compute in float32. */
-  const attempt = async (weights: Raised, floats: readonly Sensitivity[]) => {
+  /** Tries weights in 12 bits, and of the other layers some that compute in float32. */
+  const attempt = async (twelve: readonly Sensitivity[], floats: readonly Sensitivity[]) => {
     const formats = new Map<string, LayerFormat>(layers.map((l) => [l.layer, "int8"]));
     for (const { layer } of floats) formats.set(layer, "int8 weights");
-    for (const [layer, format] of weights) formats.set(layer, format);
+    for (const { layer } of twelve) formats.set(layer, "int12 weights");
     options.onProgress?.(`trial ${trials.length + 1}`, trials.length, budget);
     const verdict = await keep(`trial ${JSON.stringify([...formats])}`, async () =>
       judge.judge((await make(passes(formats))).model),
     );
     trials.push({ formats, ...verdict });
-    return { formats, accepted: verdict.accepted, weights };
+    return { formats, accepted: verdict.accepted, twelve };
   };
   type Attempt = Awaited<ReturnType<typeof attempt>>;
   /** The least number above `rejected` that is accepted, up to `most`, which is as `known` shows or is tried first. */
@@ -179,29 +180,28 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
     return found;
   };
 
-  let result = await attempt(new Map(), []);
+  let result = await attempt([], []);
   if (!result.accepted) {
     // First no integer activations at all: that costs no bytes.
-    result = await attempt(new Map(), byHarm);
+    result = await attempt([], byHarm);
     if (!result.accepted) {
       const measured = await withWeights();
       sensitivity = measured;
-      const inTwelve = byWeight(measured);
-      const at = (n: number) => attempt(raised(inTwelve.slice(0, n), "int12 weights"), byHarm);
-      result = await least(inTwelve.length, at);
+      const inOrder = byWeight(measured);
+      result = await least(inOrder.length, (n) => attempt(inOrder.slice(0, n), byHarm));
     }
-    const { weights } = result;
-    if (result.accepted) result = await least(byHarm.length, (n) => attempt(weights, byHarm.slice(0, n)), result);
+    const { twelve } = result;
+    const raised = new Set(twelve.map((s) => s.layer));
+    const rest = byHarm.filter((s) => !raised.has(s.layer));
+    // That none of all layers computes in float32 was tried first.
+    if (result.accepted)
+      result = await least(rest.length, (n) => attempt(twelve, rest.slice(0, n)), result, raised.size > 0 ? -1 : 0);
   }
   const { model, report } = await make(passes(result.formats));
-  const leftAlone = new Set(report.passes.flatMap((p) => p.skipped.map((s) => s.name)));
-  const formats = new Map(result.formats);
-  for (const { layer, weight } of layers)
-    if (formats.get(layer) !== "int8" && leftAlone.has(weight)) formats.set(layer, "float32");
   return {
     model,
     base,
-    formats,
+    formats: withLeftAlone(result.formats, layers, report),
     ...(judge.reference === undefined ? {} : { reference: judge.reference }),
     sensitivity,
     trials,
@@ -209,10 +209,16 @@ export async function autoFix<A>(source: Model, options: AutoFixOptions<A>): Pro
   };
 }
 
-/** Formats of layers that are above int8. */
-type Raised = ReadonlyMap<string, LayerFormat>;
-const raised = (layers: readonly Sensitivity[], format: LayerFormat): Raised =>
-  new Map(layers.map(({ layer }) => [layer, format]));
+/** The formats, with float32 for layers whose weights the passes left alone. */
+function withLeftAlone(
+  formats: Trial["formats"],
+  layers: readonly { readonly layer: string; readonly weight: string }[],
+  { passes }: Report,
+): Map<string, LayerFormat> {
+  const storing = [int8Weights.passName, int12Weights.passName];
+  const alone = new Set(passes.flatMap((p) => (storing.includes(p.pass) ? p.skipped.map((s) => s.name) : [])));
+  return new Map(layers.map(({ layer, weight }) => [layer, alone.has(weight) ? "float32" : formats.get(layer)!]));
+}
 
 /** Works on two at a time: while one model runs the next is made ready. */
 async function inPairs<T, R>(list: readonly T[], work: (item: T, index: number) => Promise<R>): Promise<R[]> {
