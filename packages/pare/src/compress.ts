@@ -31,7 +31,7 @@ import { type Coverage, checkCoverage, coverageOf } from "./coverage.ts";
 import { diagnosisOf, runKeeping } from "./diagnosis.ts";
 import { isImageSamples } from "./images/images.ts";
 import { type Input, openInput, totalBytes } from "./input.ts";
-import { firstOf, type Latency, latencies, type Timed } from "./latency.ts";
+import { firstOf, isSlower, type LatencyInTurns, latencies, type Timed } from "./latency.ts";
 import { predictBytes } from "./predict.ts";
 import { stage } from "./staging.ts";
 import { suffixOf } from "./suffix.ts";
@@ -106,7 +106,7 @@ export interface CompressResult {
   readonly comparison?: Comparison;
   /** What the comparison was made on. */
   readonly samples: "given" | "synthetic" | "none";
-  readonly latency?: { readonly before: Latency; readonly after: Latency };
+  readonly latency?: { readonly before: LatencyInTurns; readonly after: LatencyInTurns };
   readonly bytes: {
     readonly before: number;
     readonly after: number;
@@ -220,7 +220,7 @@ async function compressInput(input: Input, options: CompressOptions): Promise<Co
       diagnostics.push(...found);
       if (options.latency ?? true) {
         latency = await timeBoth(runtime, [a, b], await firstOf(samples, signal), options);
-        if (isSlower(latency))
+        if (isSlower(latency.before, latency.after))
           diagnostics.push(
             warning(
               "pare/slower",
@@ -344,17 +344,12 @@ export function suffixed(file: string, passes: readonly Pass[]): string {
   return `${file.slice(0, dot)}${suffixOf(passes)}.onnx`;
 }
 
-/** Slower by a tenth, or by less but in the fastest runs too, which hardly depend on what else the machine does. */
-const isSlower = ({ before, after }: { readonly before: Latency; readonly after: Latency }): boolean =>
-  after.medianMs > 1.1 * before.medianMs ||
-  (after.medianMs > 1.02 * before.medianMs && after.minMs > 1.02 * before.minMs);
-
 async function timeBoth(
   runtime: Runtime,
   [before, after]: readonly [Timed, Timed],
   inputs: Values,
   { threads, signal, onProgress, latency }: CompressOptions,
-): Promise<{ before: Latency; after: Latency }> {
+): Promise<{ before: LatencyInTurns; after: LatencyInTurns }> {
   const fitted = fitInputs(before.model, after.model, [])(inputs);
   const [x, y] = await latencies(
     runtime,

@@ -67,7 +67,7 @@ export { type ImageSamples, images } from "./images/images.ts";
 export type { FullPreprocessing, Preprocessing } from "./images/preprocess.ts";
 export { type Input, openInput } from "./input.ts";
 export { type Inspection, type InspectOptions, inspect } from "./inspect.ts";
-export { type Latency, latencies } from "./latency.ts";
+export { type Latency, type LatencyInTurns, latencies } from "./latency.ts";
 export { comparisonSections, compressSections } from "./page.ts";
 export { predictBytes } from "./predict.ts";
 export { run } from "./run.ts";

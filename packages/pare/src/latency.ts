@@ -8,6 +8,12 @@ export interface Latency {
   readonly runs: number;
 }
 
+/** Measured in rounds, in turns with others. */
+export interface LatencyInTurns extends Latency {
+  /** Median of each round. */
+  readonly roundsMs: readonly number[];
+}
+
 /** What is measured: a file as it is, or a model. */
 export interface Timed {
   readonly model: Model;
@@ -24,7 +30,12 @@ export interface LatencyOptions {
   readonly onRound?: (done: number, total: number) => void;
 }
 
-const ROUNDS = 3;
+/** Rounds of turns, and of what runs less often than {@link FEW} times in the budget. */
+const ROUNDS = 10;
+const ROUNDS_OF_FEW = 3;
+const FEW = 40;
+/** Most runs in a round. */
+const MOST_RUNS = 400;
 
 /** Opens what is to be run: the very file where there is one. */
 export const openTimed = (
@@ -46,25 +57,30 @@ export async function latencies(
   runtime: Runtime,
   subjects: readonly { readonly timed: Timed; readonly inputs: Values }[],
   options: LatencyOptions = {},
-): Promise<Latency[]> {
+): Promise<LatencyInTurns[]> {
   const { budgetMs = 2000, signal, onRound } = options;
   const sessions: Session[] = [];
   try {
-    const times: number[][] = [];
-    const counts: number[] = [];
+    const times: number[][] = subjects.map(() => []);
+    const affordable: number[] = [];
     for (const { timed, inputs } of subjects) {
       const session = await openTimed(runtime, timed, options);
       sessions.push(session);
       const first = await timesOf(session, inputs, 2, 1, signal);
-      counts.push(Math.max(2, Math.min(50, Math.floor(budgetMs / ROUNDS / Math.max(0.01, ...first)))));
-      times.push([]);
+      affordable.push(budgetMs / Math.max(0.01, ...first));
     }
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const [i, session] of sessions.entries())
-        times[i]!.push(...(await timesOf(session, subjects[i]!.inputs, counts[i]!, 1, signal)));
-      onRound?.(round + 1, ROUNDS);
+    const rounds = Math.min(...affordable) < FEW ? ROUNDS_OF_FEW : ROUNDS;
+    const roundsMs: number[][] = subjects.map(() => []);
+    for (let round = 0; round < rounds; round++) {
+      for (const [i, session] of sessions.entries()) {
+        const runs = Math.max(2, Math.min(MOST_RUNS, Math.floor(affordable[i]! / rounds)));
+        const found = await timesOf(session, subjects[i]!.inputs, runs, 1, signal);
+        times[i]!.push(...found);
+        roundsMs[i]!.push(summary(found).medianMs);
+      }
+      onRound?.(round + 1, rounds);
     }
-    return times.map(summary);
+    return times.map((t, i) => ({ ...summary(t), roundsMs: roundsMs[i]! }));
   } finally {
     await Promise.all(sessions.map((s) => s.close()));
   }
@@ -101,6 +117,16 @@ export function summary(times: readonly number[]): Latency {
   const sorted = times.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
   return { medianMs: at(0.5), p90Ms: at(0.9), minMs: sorted[0]!, runs: times.length };
+}
+
+/**
+ * By a tenth, which is more than what two measurements of one fast model differ by on a machine that does other things too;
+ * or by 2 % and in all rounds but a tenth of them.
+ */
+export function isSlower(before: LatencyInTurns, after: LatencyInTurns): boolean {
+  const slower = after.roundsMs.filter((ms, i) => ms > before.roundsMs[i]!).length;
+  const ratio = after.medianMs / before.medianMs;
+  return ratio > 1.1 || (ratio > 1.02 && slower >= 0.9 * after.roundsMs.length);
 }
 
 /** @throws PareError `report/no-samples` */

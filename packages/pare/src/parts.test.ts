@@ -27,6 +27,7 @@ import {
 import { expect, test } from "vitest";
 import { barText } from "./command/progress.ts";
 import { coverageProblems } from "./coverage.ts";
+import { isSlower } from "./latency.ts";
 import { suffixOf } from "./suffix.ts";
 import { syntheticSamples } from "./synthetic.ts";
 import { mlp } from "./test-models.ts";
@@ -79,6 +80,22 @@ test("made-up inputs fit the graph and are the same each time", async () => {
     2, 3, 8, 8,
   ]);
   await expect(collect(m, { shapes: new Map([["imag", [1]]]) })).rejects.toThrow(/no input imag/);
+});
+
+test("slower is what takes longer by more than measuring varies, in nearly every round", () => {
+  const of = (...roundsMs: number[]) => {
+    const sorted = roundsMs.toSorted((a, b) => a - b);
+    return { medianMs: sorted[sorted.length >> 1]!, p90Ms: 0, minMs: sorted[0]!, runs: roundsMs.length, roundsMs };
+  };
+  const ten = (ms: number, first = ms) => of(first, ...new Array<number>(9).fill(ms));
+  expect(isSlower(ten(1), ten(1.04))).toBe(true);
+  expect(isSlower(ten(1), ten(1.01))).toBe(false);
+  expect(isSlower(ten(1), ten(0.5))).toBe(false);
+  // One busy moment of the machine is forgiven, two are not.
+  expect(isSlower(ten(1, 9), ten(1.04))).toBe(true);
+  expect(isSlower(of(9, 9, 1, 1, 1, 1, 1, 1, 1, 1), ten(1.04))).toBe(false);
+  expect(isSlower(of(1, 1, 9), of(1.04, 1.04, 1.04))).toBe(false);
+  expect(isSlower(of(9, 9, 1, 1, 1, 1, 1, 1, 1, 1), ten(1.2))).toBe(true);
 });
 
 test("suffixes are those of transformers.js", () => {
