@@ -1,6 +1,7 @@
 import { dataOf, lazyTensor, type ResidentTensor, resident, tensor } from "@pare/core";
+import { pack } from "@pare/ops/numeric";
 import { expect, test } from "vitest";
-import { transposed } from "./constant.ts";
+import { transposed, widened } from "./constant.ts";
 
 /** The element of the result at `at`, by definition. */
 function elementAt(t: ResidentTensor<"float32">, perm: readonly number[], flipped: readonly number[], at: number[]) {
@@ -52,3 +53,20 @@ test.each([
   }
   expect(largest).toBeLessThanOrEqual(1 << 20);
 });
+
+test.each(["int4", "uint4"] as const)(
+  "constants of %s have a byte for each element, in memory or read in pieces",
+  async (dtype) => {
+    const count = 3 * 300_001;
+    const codes = Int8Array.from({ length: count }, (_, i) => ((i * 7) % 16) - (dtype === "int4" ? 8 : 0));
+    const whole = tensor(dtype, [3, 300_001], pack(dtype, codes));
+    const lazy = lazyTensor({ dtype, shape: whole.shape, read: (range) => whole.read(range) });
+    for (const t of [whole, lazy]) {
+      const wide = await resident(widened(t));
+      expect(wide.dtype).toBe(dtype.replace("4", "8"));
+      expect(Buffer.compare(wide.bytes, Buffer.from(codes.buffer))).toBe(0);
+    }
+    const same = tensor("int8", [2], [1, 2]);
+    expect(widened(same)).toBe(same);
+  },
+);

@@ -21,6 +21,7 @@ import { inferTypes, type Types } from "@pare/ops/infer";
 import { decomposable, decompose } from "@pare/ops/lower";
 import { isInteger, tensorOf } from "@pare/ops/numeric";
 import { tensorTypeOf } from "../format/dtypes.ts";
+import { widened } from "./constant.ts";
 import { Context, Refusal, type Sink } from "./context.ts";
 import { unfold } from "./control.ts";
 import type { Program, Val } from "./program.ts";
@@ -138,7 +139,8 @@ export function lowerGraph(view: GraphView, values: Map<string, Val>, around: Su
     if (known) return known;
     const constant = view.constant(name) ?? knownInts(view, name, types) ?? weightOf(view, name);
     if (!constant) return undefined;
-    const value = sink.fresh(constant.shape, constant.dtype, constant);
+    const wide = widened(constant);
+    const value = sink.fresh(wide.shape, wide.dtype, wide);
     values.set(name, value);
     return value;
   };
