@@ -34,8 +34,9 @@ export interface LatencyOptions {
 const ROUNDS = 10;
 const ROUNDS_OF_FEW = 3;
 const FEW = 40;
-/** Most runs in a round. */
-const MOST_RUNS = 400;
+/** Runs that are enough for a round, of models that need less than a round's milliseconds for them. */
+const ENOUGH_RUNS = 20;
+const ROUND_MS = 20;
 
 /** Opens what is to be run: the very file where there is one. */
 export const openTimed = (
@@ -63,17 +64,20 @@ export async function latencies(
   try {
     const times: number[][] = subjects.map(() => []);
     const affordable: number[] = [];
+    const enough: number[] = [];
     for (const { timed, inputs } of subjects) {
       const session = await openTimed(runtime, timed, options);
       sessions.push(session);
       const first = await timesOf(session, inputs, 2, 1, signal);
-      affordable.push(budgetMs / Math.max(0.01, ...first));
+      const ms = Math.max(0.01, ...first);
+      affordable.push(budgetMs / ms);
+      enough.push(Math.max(ENOUGH_RUNS, ROUND_MS / ms));
     }
     const rounds = Math.min(...affordable) < FEW ? ROUNDS_OF_FEW : ROUNDS;
     const roundsMs: number[][] = subjects.map(() => []);
     for (let round = 0; round < rounds; round++) {
       for (const [i, session] of sessions.entries()) {
-        const runs = Math.max(2, Math.min(MOST_RUNS, Math.floor(affordable[i]! / rounds)));
+        const runs = Math.max(2, Math.floor(Math.min(enough[i]!, affordable[i]! / rounds)));
         const found = await timesOf(session, subjects[i]!.inputs, runs, 1, signal);
         times[i]!.push(...found);
         roundsMs[i]!.push(summary(found).medianMs);
