@@ -63,21 +63,18 @@ export async function latencies(
   const sessions: Session[] = [];
   try {
     const times: number[][] = subjects.map(() => []);
-    const affordable: number[] = [];
-    const enough: number[] = [];
+    const firstMs: number[] = [];
     for (const { timed, inputs } of subjects) {
       const session = await openTimed(runtime, timed, options);
       sessions.push(session);
-      const first = await timesOf(session, inputs, 2, 1, signal);
-      const ms = Math.max(0.01, ...first);
-      affordable.push(budgetMs / ms);
-      enough.push(Math.max(ENOUGH_RUNS, ROUND_MS / ms));
+      firstMs.push(Math.max(0.01, ...(await timesOf(session, inputs, 2, 1, signal))));
     }
-    const rounds = Math.min(...affordable) < FEW ? ROUNDS_OF_FEW : ROUNDS;
+    const rounds = budgetMs / Math.max(...firstMs) < FEW ? ROUNDS_OF_FEW : ROUNDS;
+    const runsIn = (ms: number) => Math.min(Math.max(ENOUGH_RUNS, ROUND_MS / ms), budgetMs / rounds / ms);
     const roundsMs: number[][] = subjects.map(() => []);
     for (let round = 0; round < rounds; round++) {
       for (const [i, session] of sessions.entries()) {
-        const runs = Math.max(2, Math.floor(Math.min(enough[i]!, affordable[i]! / rounds)));
+        const runs = Math.max(2, Math.floor(runsIn(firstMs[i]!)));
         const found = await timesOf(session, subjects[i]!.inputs, runs, 1, signal);
         times[i]!.push(...found);
         roundsMs[i]!.push(summary(found).medianMs);

@@ -1,28 +1,24 @@
-import {
-  attr,
-  byteLengthOf,
-  definePass,
-  deriveTensor,
-  edit,
-  elementCount,
-  node,
-  PASS_API_VERSION,
-  type Tensor,
-} from "@pare/core";
+import { attr, byteLengthOf, definePass, deriveTensor, edit, node, PASS_API_VERSION, type Tensor } from "@pare/core";
 import { pack } from "@pare/ops/numeric";
-import { weightCandidates } from "@pare/ops/weights";
 import * as z from "zod";
 import { scopeOptions } from "../options.ts";
 import { gramOf } from "../static/gptq-layers.ts";
-import type { CodeLimits } from "./affine.ts";
-import { encoded } from "./codes.ts";
 import { DECODER_BYTES, encodeWeight } from "./encode.ts";
 import { granularityOf } from "./granularity.ts";
-import { layoutOf } from "./layout.ts";
-import { chosenRounding, roundedByInputs, roundingBy, weightRounding } from "./rounding.ts";
+import { type RoundedFormat, roundedWeights } from "./rounded-weights.ts";
+import { roundedByInputs, weightRounding } from "./rounding.ts";
 
 /** 16 times the codes of int8, and those of int4. */
-const LIMITS: CodeLimits = { min: -(16 * 127 + 7), max: 16 * 127 + 7 };
+const LARGEST = 16 * 127 + 7;
+
+const TWELVE_BITS: RoundedFormat = {
+  format: "int16",
+  symmetric: true,
+  limits: { min: -LARGEST, max: LARGEST },
+  granularity: (candidate) => granularityOf(candidate, "channel"),
+  bytes: (count, groups) =>
+    count + byteLengthOf("int4", count) + 2 * byteLengthOf("float32", groups) + 3 * DECODER_BYTES,
+};
 
 /**
  * Stores weights in 12 bits with a scale for each output channel: codes `16 * high + low`, `high` as int8 and `low` as int4, each
@@ -35,33 +31,8 @@ export const int12Weights = definePass({
   observe: (model, { rounding }, host) => roundedByInputs(model, rounding, host).map(gramOf),
   run: (model, options, ctx) =>
     edit(model, (e) => {
-      const { rounding } = options;
-      const matrices = new Map(roundedByInputs(model, rounding, ctx).map((o) => [o.weight, o]));
-      for (const candidate of weightCandidates(model, options, ctx)) {
-        const { weight, tensor: source } = candidate;
-        const granularity = granularityOf(candidate, "channel");
-        const count = elementCount(source.shape);
-        const { groups } = layoutOf(source.shape, granularity);
-        const bytes = byteLengthOf("int8", count) + byteLengthOf("int4", count) + 2 * byteLengthOf("float32", groups);
-        if (bytes + 3 * DECODER_BYTES >= byteLengthOf("float32", count)) {
-          ctx.skip(weight, `has ${count} elements in ${groups} groups: codes and scales would not be smaller`);
-          continue;
-        }
-        const operator = matrices.get(weight.name);
-        const { codes, scale } = encoded(source, {
-          name: weight.name,
-          format: "int16",
-          limits: LIMITS,
-          granularity,
-          symmetric: true,
-          rounding: roundingBy(
-            chosenRounding(rounding, count, operator),
-            granularity,
-            LIMITS,
-            operator,
-            ctx.statistics,
-          ),
-        });
+      for (const { weight, granularity, made } of roundedWeights(model, options, TWELVE_BITS, ctx)) {
+        const { codes, scale } = made;
         const high = deriveTensor(codes as Tensor<"int16">, {
           key: "high@1",
           dtype: "int8",

@@ -1,14 +1,12 @@
-import { byteLengthOf, definePass, edit, elementCount, PASS_API_VERSION } from "@pare/core";
-import { weightCandidates } from "@pare/ops/weights";
+import { definePass, edit, PASS_API_VERSION } from "@pare/core";
 import * as z from "zod";
 import { scopeOptions } from "../options.ts";
 import { gramOf } from "../static/gptq-layers.ts";
 import { codeLimits } from "./affine.ts";
-import { encoded } from "./codes.ts";
 import { DECODER_BYTES, storeCodes } from "./encode.ts";
 import { granularityOf } from "./granularity.ts";
-import { layoutOf } from "./layout.ts";
-import { chosenRounding, roundedByInputs, roundingBy, weightRounding } from "./rounding.ts";
+import { type RoundedFormat, roundedWeights } from "./rounded-weights.ts";
+import { roundedByInputs, weightRounding } from "./rounding.ts";
 
 /**
  * Stores weights as int8 codes behind a DequantizeLinear; activations stay float32. `channel` has a scale for each
@@ -28,32 +26,15 @@ export const int8Weights = definePass({
   observe: (model, { rounding }, host) => roundedByInputs(model, rounding, host).map(gramOf),
   run: (model, options, ctx) =>
     edit(model, (e) => {
-      const { rounding, symmetric, blockSize } = options;
-      const matrices = new Map(roundedByInputs(model, rounding, ctx).map((o) => [o.weight, o]));
-      for (const candidate of weightCandidates(model, options, ctx)) {
-        const { weight, tensor: source } = candidate;
-        const granularity = granularityOf(candidate, options.granularity, blockSize);
-        const { groups } = layoutOf(source.shape, granularity);
-        const count = elementCount(source.shape);
-        const groupBytes = 4 + (symmetric ? 0 : 1);
-        if (count + groups * groupBytes + DECODER_BYTES >= byteLengthOf("float32", count)) {
-          ctx.skip(weight, `has ${count} elements in ${groups} groups: codes and scales would not be smaller`);
-          continue;
-        }
-        const operator = matrices.get(weight.name);
-        const made = encoded(source, {
-          name: weight.name,
-          format: "int8",
-          granularity,
-          symmetric,
-          rounding: roundingBy(
-            chosenRounding(rounding, count, operator),
-            granularity,
-            codeLimits(8, symmetric),
-            operator,
-            ctx.statistics,
-          ),
-        });
+      const { granularity: kind, blockSize, symmetric, ...rounded } = options;
+      const format: RoundedFormat = {
+        format: "int8",
+        symmetric,
+        limits: codeLimits(8, symmetric),
+        granularity: (candidate) => granularityOf(candidate, kind, blockSize),
+        bytes: (count, groups) => count + groups * (4 + (symmetric ? 0 : 1)) + DECODER_BYTES,
+      };
+      for (const { weight, granularity, made } of roundedWeights(model, rounded, format, ctx)) {
         storeCodes(e, weight, made, granularity);
         ctx.done(weight, { granularity: granularity.kind });
       }

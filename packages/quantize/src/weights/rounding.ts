@@ -13,13 +13,10 @@ export const weightRounding = z
   .describe(
     "balanced moves a few codes by one, so that a channel's rounding errors cancel; gptq rounds 1x1 convolutions and matrix products by their inputs on the samples, others balanced; auto is gptq up to 1,024 inputs where there are samples, and balanced up to 4 million elements",
   );
-type WeightRounding = z.output<typeof weightRounding>;
+export type WeightRounding = z.output<typeof weightRounding>;
 
 /** Inputs of a layer up to which they are measured without being asked: 4 MB for each layer. */
 const AUTO_INPUTS = 1024;
-
-/** Balancing takes several times as long as rounding: of very large weights, which gain least by it, it is left out. */
-const BALANCED_ELEMENTS = 4 << 20;
 
 /** Operators whose weights are rounded by their inputs, if those can be measured. */
 export function roundedByInputs(model: Model, rounding: WeightRounding, { runtime, samples }: Host): ChannelOperator[] {
@@ -28,23 +25,9 @@ export function roundedByInputs(model: Model, rounding: WeightRounding, { runtim
   return rounding === "gptq" ? all : all.filter((o) => o.layout.inputs <= AUTO_INPUTS);
 }
 
-/** What {@link weightRounding} comes to for a weight of `count` elements; `operator` is given where it may be rounded by its inputs. */
-export const chosenRounding = (
-  rounding: WeightRounding,
-  count: number,
-  operator: ChannelOperator | undefined,
-): Exclude<WeightRounding, "auto"> =>
-  rounding === "nearest" || rounding === "balanced"
-    ? rounding
-    : operator
-      ? "gptq"
-      : count <= BALANCED_ELEMENTS
-        ? "balanced"
-        : "nearest";
-
 /** How a weight is rounded: by its inputs where they were measured, otherwise balanced. */
 export function roundingBy(
-  rounding: Exclude<WeightRounding, "auto">,
+  rounding: "balanced" | "nearest" | "gptq",
   granularity: Granularity,
   limits: CodeLimits,
   operator: ChannelOperator | undefined,
